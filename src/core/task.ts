@@ -1,0 +1,23 @@
+/** A task is the unit of work behind a backup or a restore. Its row is the truth that users see. */
+
+/** The status words of the wire contract; none is ever added. */
+export const taskStatuses = ['queued', 'running', 'done', 'failed', 'deleted'] as const;
+export type TaskStatus = (typeof taskStatuses)[number];
+
+export const taskKinds = ['backup', 'restore'] as const;
+export type TaskKind = (typeof taskKinds)[number];
+
+/** What a running task is doing, for progress displays. */
+export type TaskPhase = 'preparing' | 'transferring' | 'verifying' | 'switching';
+
+/** After this many attempts (crashes included) a task fails instead of being queued again. */
+export const maxAttempts = 5;
+
+export function isFinished(status: TaskStatus): boolean {
+  return status === 'done' || status === 'failed' || status === 'deleted';
+}
+
+/** How long a task that failed retryably waits before its next attempt, in seconds. */
+export function retryDelaySeconds(attempt: number): number {
+  return Math.min(60, 2 ** attempt);
+}

@@ -1,0 +1,53 @@
+import type { Readable } from 'node:stream';
+
+/**
+ * The object store port: where backups lie. A store knows bytes under keys and nothing of backups. Adapters are naive:
+ * they neither retry nor log. They translate every foreign error into one of
+ * `ObjectMissing`, `ObjectExists`, `StoreDenied`, `StoreFull`, `StoreUnavailable`, `StoreTimeout`, `BackupDamaged`.
+ *
+ * Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`; an adapter refuses any other (`BadRequest`).
+ */
+export interface ObjectStore {
+  /** For people: where it is, without credentials. */
+  readonly name: string;
+
+  /**
+   * Stores a stream of unknown length under a key: wholly and durably, or not at all. Nothing is visible under the key
+   * before everything is; when the source fails or the signal aborts, nothing remains. Replaces what lies there, unless
+   * `ifAbsent`: then it throws `ObjectExists` and changes nothing. Memory is bounded. Resolves with the size in bytes.
+   */
+  put(key: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<{ size: number }>;
+
+  /** The bytes of an object, or of a range of it. Throws `ObjectMissing`. Destroying the stream frees everything. */
+  get(key: string, options: GetOptions): Promise<Readable>;
+
+  /** What is known of an object, undefined when there is none. */
+  head(key: string, signal: AbortSignal): Promise<ObjectInfo | undefined>;
+
+  /** Every object whose key starts with the prefix, however many there are, in no particular order. */
+  list(prefix: string, signal: AbortSignal): AsyncIterable<ObjectInfo>;
+
+  /** Removes objects; those that are not there are no error. */
+  delete(keys: readonly string[], signal: AbortSignal): Promise<void>;
+
+  /** Removes what interrupted puts left that began before `before` and is still invisible; resolves with how many. */
+  removeAbandonedPuts?(before: Date, signal: AbortSignal): Promise<number>;
+}
+
+export interface PutOptions {
+  readonly signal: AbortSignal;
+  readonly ifAbsent?: boolean;
+}
+
+export interface GetOptions {
+  readonly signal: AbortSignal;
+  /** First byte, and the one after the last; `end` may lie beyond the object. */
+  readonly range?: { readonly start: number; readonly end: number };
+}
+
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly modifiedAt: Date;
+}
