@@ -19,6 +19,7 @@ export interface Tables {
   token_instances: TokenInstanceTable;
   sessions: SessionTable;
   idempotent_requests: IdempotentRequestTable;
+  failed_attempts: FailedAttemptTable;
 }
 
 export type WriteTransaction = Transaction<Tables>;
@@ -67,6 +68,8 @@ export interface TaskTable {
   status: Generated<TaskStatus>;
   /** Counts claims. Every write of a worker names the attempt it claimed, and changes nothing when it is not this one. */
   attempt: Generated<number>;
+  /** The one job that may claim the task. A dead worker's job is replaced, so whatever it still does changes nothing. */
+  job_id: string;
   phase: TaskPhase | null;
   bytes_in: Generated<number>;
   bytes_out: Generated<number>;
@@ -152,4 +155,11 @@ interface IdempotentRequestTable {
   status: number;
   body: Json<unknown>;
   created_at: Created;
+}
+
+/** Wrong credentials and wrong keys, to slow down whoever tries many. */
+interface FailedAttemptTable {
+  scope: string;
+  count: number;
+  first_at: Date;
 }

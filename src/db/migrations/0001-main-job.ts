@@ -42,6 +42,7 @@ export const mainJob: Migration = {
         pool text not null,
         status text not null default 'queued' check (status in ('queued', 'running', 'done', 'failed', 'deleted')),
         attempt integer not null default 0,
+        job_id uuid not null,
         phase text,
         bytes_in bigint not null default 0,
         bytes_out bigint not null default 0,
@@ -124,6 +125,12 @@ export const mainJob: Migration = {
         body jsonb not null,
         created_at timestamptz(3) not null default now(),
         primary key (scope, key)
+      )`.execute(db);
+    await sql`
+      create table forestay.failed_attempts (
+        scope text primary key,
+        count integer not null,
+        first_at timestamptz(3) not null
       )`.execute(db);
   },
 };

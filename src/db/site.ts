@@ -1,0 +1,22 @@
+import { randomUUID } from 'node:crypto';
+import type { Kysely } from 'kysely';
+import { seal, unseal } from '../core/sealing.ts';
+import type { Tables } from './schema.ts';
+
+const binding = 'site';
+
+/**
+ * Who this site is: a UUID made at first start. Throws `Misconfigured` when the master key is not the one the site was
+ * set up with, before anything is sealed under the wrong one.
+ */
+export async function identifySite(db: Kysely<Tables>, masterKey: Uint8Array): Promise<string> {
+  const siteId = randomUUID();
+  await db
+    .insertInto('site')
+    .values({ site_id: siteId, master_key_check: seal(masterKey, binding, siteId) })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const row = await db.selectFrom('site').selectAll().executeTakeFirstOrThrow();
+  unseal(masterKey, binding, row.master_key_check);
+  return row.site_id;
+}

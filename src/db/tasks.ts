@@ -1,0 +1,315 @@
+import { type Kysely, sql } from 'kysely';
+import { type ErrorCode, ForestayError } from '../core/errors.ts';
+import type { TaskKind, TaskPhase, TaskStatus } from '../core/task.ts';
+import type { Reader, Tables, WriteTransaction } from './schema.ts';
+
+/** Task rows: the truth about work, whatever a job queue believes. Every write of a worker is fenced by its attempt. */
+
+export interface Task {
+  readonly id: number;
+  readonly kind: TaskKind;
+  readonly instanceId: number;
+  readonly pool: string;
+  readonly status: TaskStatus;
+  readonly attempt: number;
+  readonly jobId: string;
+  readonly phase: TaskPhase | null;
+  /** Plaintext bytes that passed so far in this attempt. */
+  readonly bytesIn: number;
+  /** Stored bytes that passed so far in this attempt. */
+  readonly bytesOut: number;
+  readonly progressAt: Date | null;
+  readonly error: TaskError | null;
+  readonly cancelRequestedAt: Date | null;
+  readonly triggeredAt: Date;
+  readonly startedAt: Date | null;
+  readonly statusChangedAt: Date;
+}
+
+export interface TaskError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** The columns of a task under the alias `task`, for joins; `taskOf` turns such a row into a Task. */
+export const taskColumns = [
+  'task.id as task_id',
+  'task.kind',
+  'task.instance_id as task_instance_id',
+  'task.pool',
+  'task.status',
+  'task.attempt',
+  'task.job_id',
+  'task.phase',
+  'task.bytes_in',
+  'task.bytes_out',
+  'task.progress_at',
+  'task.error_code',
+  'task.error_message',
+  'task.error_hint',
+  'task.cancel_requested_at',
+  'task.triggered_at',
+  'task.started_at',
+  'task.status_changed_at',
+] as const;
+
+export interface TaskColumns {
+  task_id: number;
+  kind: TaskKind;
+  task_instance_id: number;
+  pool: string;
+  status: TaskStatus;
+  attempt: number;
+  job_id: string;
+  phase: TaskPhase | null;
+  bytes_in: number;
+  bytes_out: number;
+  progress_at: Date | null;
+  error_code: ErrorCode | null;
+  error_message: string | null;
+  error_hint: string | null;
+  cancel_requested_at: Date | null;
+  triggered_at: Date;
+  started_at: Date | null;
+  status_changed_at: Date;
+}
+
+export function taskOf(row: TaskColumns): Task {
+  return {
+    id: row.task_id,
+    kind: row.kind,
+    instanceId: row.task_instance_id,
+    pool: row.pool,
+    status: row.status,
+    attempt: row.attempt,
+    jobId: row.job_id,
+    phase: row.phase,
+    bytesIn: row.bytes_in,
+    bytesOut: row.bytes_out,
+    progressAt: row.progress_at,
+    error:
+      row.error_code === null
+        ? null
+        : { code: row.error_code, message: row.error_message ?? '', hint: row.error_hint },
+    cancelRequestedAt: row.cancel_requested_at,
+    triggeredAt: row.triggered_at,
+    startedAt: row.started_at,
+    statusChangedAt: row.status_changed_at,
+  };
+}
+
+export async function insertTask(
+  trx: WriteTransaction,
+  task: { kind: TaskKind; instanceId: number; pool: string; jobId: string; triggeredAt: Date },
+): Promise<Task> {
+  const { id } = await trx
+    .insertInto('tasks')
+    .values({
+      kind: task.kind,
+      instance_id: task.instanceId,
+      pool: task.pool,
+      job_id: task.jobId,
+      triggered_at: task.triggeredAt,
+      status_changed_at: task.triggeredAt,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return (await findTask(trx, id))!;
+}
+
+export async function findTask(db: Reader, id: number): Promise<Task | undefined> {
+  const row = await db.selectFrom('tasks as task').select(taskColumns).where('task.id', '=', id).executeTakeFirst();
+  return row && taskOf(row);
+}
+
+/** The task, locked until the transaction ends. */
+export async function lockTask(trx: WriteTransaction, id: number): Promise<Task | undefined> {
+  const row = await trx
+    .selectFrom('tasks as task')
+    .select(taskColumns)
+    .where('task.id', '=', id)
+    .forUpdate()
+    .executeTakeFirst();
+  return row && taskOf(row);
+}
+
+/** Whether the task must wait: its instance has a running task, or (for a backup) a restore that was asked for earlier. */
+export async function mustWait(trx: WriteTransaction, task: Task): Promise<boolean> {
+  const other = await trx
+    .selectFrom('tasks')
+    .select('id')
+    .where('instance_id', '=', task.instanceId)
+    .where('id', '!=', task.id)
+    .where((where) =>
+      where.or([
+        where('status', '=', 'running'),
+        where.and([where('status', '=', 'queued'), where('kind', '=', 'restore'), where('id', '<', task.id)]),
+      ]),
+    )
+    .limit(1)
+    .executeTakeFirst();
+  return other !== undefined;
+}
+
+/** Starts the next attempt of a locked task. */
+export async function startAttempt(trx: WriteTransaction, id: number, now: Date): Promise<Task> {
+  await trx
+    .updateTable('tasks')
+    .set((set) => ({
+      status: 'running',
+      attempt: set('attempt', '+', 1),
+      phase: 'preparing',
+      bytes_in: 0,
+      bytes_out: 0,
+      progress_at: now,
+      started_at: now,
+      status_changed_at: now,
+      error_code: null,
+      error_message: null,
+      error_hint: null,
+    }))
+    .where('id', '=', id)
+    .execute();
+  return (await findTask(trx, id))!;
+}
+
+type Fence = Pick<Task, 'id' | 'attempt'>;
+
+/** Writes progress; tells whether a cancel was asked for. Throws `AttemptSuperseded` when the attempt is not the current one. */
+export async function writeProgress(
+  db: Kysely<Tables>,
+  fence: Fence,
+  progress: { phase: TaskPhase; bytesIn: number; bytesOut: number; now: Date },
+): Promise<{ cancelRequested: boolean }> {
+  const row = await db
+    .updateTable('tasks')
+    .set({ phase: progress.phase, bytes_in: progress.bytesIn, bytes_out: progress.bytesOut, progress_at: progress.now })
+    .where('id', '=', fence.id)
+    .where('attempt', '=', fence.attempt)
+    .where('status', '=', 'running')
+    .returning('cancel_requested_at')
+    .executeTakeFirst();
+  if (!row) throw superseded(fence);
+  return { cancelRequested: row.cancel_requested_at !== null };
+}
+
+/** The end of an attempt. Throws `AttemptSuperseded` when it is not the current one, so that the transaction changes nothing. */
+export async function endAttempt(
+  trx: WriteTransaction,
+  fence: Fence,
+  end: { status: 'done' | 'failed'; error?: TaskError | undefined; at: Date },
+): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable('tasks')
+    .set({
+      status: end.status,
+      phase: null,
+      status_changed_at: end.at,
+      error_code: end.error?.code ?? null,
+      error_message: end.error?.message ?? null,
+      error_hint: end.error?.hint ?? null,
+    })
+    .where('id', '=', fence.id)
+    .where('attempt', '=', fence.attempt)
+    .where('status', '=', 'running')
+    .executeTakeFirstOrThrow();
+  if (numUpdatedRows === 0n) throw superseded(fence);
+}
+
+/** Back to the queue, to be claimed by another job; the error of the attempt stays visible meanwhile. */
+export async function requeueAttempt(
+  trx: WriteTransaction,
+  fence: Fence,
+  requeue: { jobId: string; error: TaskError | null; at: Date },
+): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable('tasks')
+    .set({
+      status: 'queued',
+      phase: null,
+      job_id: requeue.jobId,
+      status_changed_at: requeue.at,
+      error_code: requeue.error?.code ?? null,
+      error_message: requeue.error?.message ?? null,
+      error_hint: requeue.error?.hint ?? null,
+    })
+    .where('id', '=', fence.id)
+    .where('attempt', '=', fence.attempt)
+    .where('status', '=', 'running')
+    .executeTakeFirstOrThrow();
+  if (numUpdatedRows === 0n) throw superseded(fence);
+}
+
+/** Hands a locked task to another job without touching its status. */
+export async function replaceJob(trx: WriteTransaction, id: number, jobId: string): Promise<void> {
+  await trx.updateTable('tasks').set({ job_id: jobId }).where('id', '=', id).execute();
+}
+
+/** A locked task that no attempt is working on ends here, whatever its attempt. */
+export async function endUnclaimedTask(
+  trx: WriteTransaction,
+  id: number,
+  end: { status: 'failed' | 'deleted'; error?: TaskError | undefined; at: Date },
+): Promise<void> {
+  await trx
+    .updateTable('tasks')
+    .set({
+      status: end.status,
+      phase: null,
+      status_changed_at: end.at,
+      ...(end.error && {
+        error_code: end.error.code,
+        error_message: end.error.message,
+        error_hint: end.error.hint,
+      }),
+    })
+    .where('id', '=', id)
+    .execute();
+}
+
+export async function markCancelRequested(trx: WriteTransaction, id: number, now: Date): Promise<void> {
+  await trx
+    .updateTable('tasks')
+    .set({ cancel_requested_at: now })
+    .where('id', '=', id)
+    .where('cancel_requested_at', 'is', null)
+    .execute();
+}
+
+export async function unfinishedTasks(db: Reader, instanceId: number): Promise<Task[]> {
+  const rows = await db
+    .selectFrom('tasks as task')
+    .select(taskColumns)
+    .where('task.instance_id', '=', instanceId)
+    .where('task.status', 'in', ['queued', 'running'])
+    .orderBy('task.id')
+    .execute();
+  return rows.map(taskOf);
+}
+
+/**
+ * Unfinished tasks whose job is not alive in the queue: their worker died, or the queue lost the job.
+ * Reads pg-boss's table of jobs, whose columns `id` and `state` are documented for such use.
+ */
+export async function tasksWithoutLiveJob(db: Kysely<Tables>): Promise<number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select task.id from forestay.tasks task
+    where task.status in ('queued', 'running')
+      and not exists (
+        select from pgboss.job job
+        where job.id = task.job_id and job.state in ('created', 'retry', 'active')
+      )
+    order by task.id`.execute(db);
+  return rows.map((row) => row.id);
+}
+
+/** All tasks that say they are running. */
+export async function runningTasks(db: Reader): Promise<number[]> {
+  const rows = await db.selectFrom('tasks').select('id').where('status', '=', 'running').orderBy('id').execute();
+  return rows.map((row) => row.id);
+}
+
+function superseded(fence: Fence): ForestayError {
+  return new ForestayError('AttemptSuperseded', `Attempt ${fence.attempt} of task ${fence.id} is not the current one any more.`);
+}
