@@ -1,8 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { basename } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
+import { finished as streamFinished } from 'node:stream/promises';
 import { ForestayError } from '../core/errors.ts';
 import { onAbort } from './abort.ts';
+import { type Child, inputOf, outputOf } from './child-streams.ts';
+import { endGroup, killAtExit } from './process-group.ts';
 import { StderrTail } from './stderr-tail.ts';
 
 /**
@@ -63,17 +66,11 @@ export class ChildExit extends Error {
   }
 }
 
-/** Time between SIGTERM and SIGKILL. */
-const graceMs = 5_000;
-/** The same for what a program left behind, once the program itself is gone. */
-const leftBehindGraceMs = 250;
 const messageTail = 2_000;
-const readAhead = 256 * 1024;
-
 /** The stdout of a program. Fails with `ToolMissing`, `ToolFailed` (cause: `ChildExit`) or what the signal says. */
 export function spawnSource(command: string, args: readonly string[], options: ChildOptions = {}): Readable {
   const child = start(command, args, options, { stdin: 'ignore', stdout: 'pipe' });
-  const source = readableOf(child);
+  const source = outputOf(child);
   child.exited.then(
     () => source.push(null),
     (error) => source.destroy(error),
@@ -88,8 +85,8 @@ export function runSink(command: string, args: readonly string[], options: SinkO
   const child = start(command, args, options, { stdin: 'pipe', stdout: options.captureOutput ?? 'ignore' });
   const { promise: finished, resolve, reject } = Promise.withResolvers<{ stderr: string }>();
   finished.catch(() => {});
-  const output = options.captureOutput === 'pipe' ? readableOf(child) : undefined;
-  const input = writableOf(child, command, options.unreadInput ?? 'fail');
+  const output = options.captureOutput === 'pipe' ? outputOf(child) : undefined;
+  const input = inputOf(child, command, options.unreadInput ?? 'fail');
 
   const fail = (error: unknown) => {
     const reason = error instanceof Error ? error : new Error(String(error));
@@ -124,25 +121,20 @@ export async function runTool(
   const maxBytes = options.maxOutputBytes ?? 1024 * 1024;
   const sink = runSink(command, args, { ...options, captureOutput: 'pipe', unreadInput: 'discard' });
   const { input, output } = sink as Required<Sink>;
-  const late = new ForestayError(
-    'ToolFailed',
-    `${basename(command)} did not finish within ${options.timeoutMs} ms.`,
-  );
-  const timer =
-    options.timeoutMs === undefined ? undefined : setTimeout(() => input.destroy(late), options.timeoutMs);
+  const tool = basename(command);
+  const late = () =>
+    input.destroy(new ForestayError('ToolFailed', `${tool} did not finish within ${options.timeoutMs} ms.`));
+  const timer = options.timeoutMs === undefined ? undefined : setTimeout(late, options.timeoutMs);
   const chunks: Buffer[] = [];
   let size = 0;
   output.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size <= maxBytes) chunks.push(chunk);
-    else
-      input.destroy(
-        new ForestayError('ToolFailed', `${basename(command)} wrote more than ${maxBytes} bytes.`),
-      );
+    else input.destroy(new ForestayError('ToolFailed', `${tool} wrote more than ${maxBytes} bytes.`));
   });
   input.end(options.input);
   try {
-    const { stderr } = await sink.finished;
+    const [{ stderr }] = await Promise.all([sink.finished, streamFinished(output)]);
     return { stdout: Buffer.concat(chunks).toString('utf8'), stderr };
   } catch (error) {
     await gone(input);
@@ -150,16 +142,6 @@ export async function runTool(
   } finally {
     clearTimeout(timer);
   }
-}
-
-interface Child {
-  readonly stdin: Writable | null;
-  readonly stdout: Readable | null;
-  readonly stderr: StderrTail;
-  /** Resolves when it exited 0 and its outputs are closed; rejects as soon as it is known to have failed. */
-  readonly exited: Promise<void>;
-  /** Ends it and everything it started; resolves when they are gone. */
-  stop(): Promise<void>;
 }
 
 interface Plumbing {
@@ -193,7 +175,6 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
     reject(notStarted(command, error));
   });
   child.once('exit', async (code, signal) => {
-    living.delete(child);
     isGone();
     if (code === 0) return;
     await closed(child.stderr, 1_000);
@@ -202,112 +183,13 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
   child.once('close', (code) => {
     if (code === 0) resolve();
   });
-  if (child.pid !== undefined) keepUntilExit(child);
+  if (child.pid !== undefined) killAtExit(child);
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= end(child, processGone);
+    stopping ??= endGroup(child, processGone);
     return stopping;
   };
   return { stdin: child.stdin, stdout: child.stdout, stderr, exited, stop };
-}
-
-async function end(child: ChildProcess, processGone: Promise<void>): Promise<void> {
-  const group = child.pid;
-  if (group !== undefined && signalGroup(group, 'SIGTERM')) {
-    let deadline = Date.now() + graceMs;
-    let exited = false;
-    processGone.then(() => {
-      exited = true;
-      deadline = Math.min(deadline, Date.now() + leftBehindGraceMs);
-    });
-    for (let pause = 1; !(exited && !signalGroup(group, 0)); pause = Math.min(50, pause * 2)) {
-      if (Date.now() > deadline) {
-        signalGroup(group, 'SIGKILL');
-        break;
-      }
-      await Promise.race(
-        [exited ? undefined : processGone, sleep(pause)].filter((wait) => wait !== undefined),
-      );
-    }
-  }
-  await processGone;
-  // Only now: before, the program would take the end of its input for a clean one.
-  child.stdin?.destroy();
-  child.stdout?.destroy();
-  child.stderr?.destroy();
-}
-
-function readableOf(child: Child): Readable {
-  const { stdout } = child;
-  const readable = new Readable({
-    highWaterMark: readAhead,
-    read() {
-      stdout?.resume();
-    },
-    destroy(error, callback) {
-      child.stop().then(() => callback(error), callback);
-    },
-  });
-  stdout?.on('data', (chunk: Buffer) => {
-    if (!readable.push(chunk)) stdout.pause();
-  });
-  stdout?.pause();
-  // It may fail before its reader is there; the reader gets the error all the same.
-  readable.on('error', () => {});
-  return readable;
-}
-
-function writableOf(child: Child, command: string, unreadInput: 'fail' | 'discard'): Writable {
-  const { stdin } = child;
-  let closed = stdin === null;
-  stdin?.on('error', () => {
-    closed = true;
-  });
-  stdin?.once('close', () => {
-    closed = true;
-  });
-  // What the exit code says of bytes that were not taken: a failed program explains itself, a content one must not be lost.
-  const refused = (callback: (error?: Error | null) => void) =>
-    child.exited.then(() => callback(unreadInput === 'discard' ? null : leftInput(command)), callback);
-  const settle = (callback: (error?: Error | null) => void) => child.exited.then(() => callback(), callback);
-  return new Writable({
-    highWaterMark: readAhead,
-    write(chunk: Buffer, _encoding, callback) {
-      if (!stdin || closed) refused(callback);
-      else stdin.write(chunk, (error) => (error ? refused(callback) : callback()));
-    },
-    final(callback) {
-      if (stdin && !closed) stdin.end();
-      settle(callback);
-    },
-    destroy(error, callback) {
-      child.stop().then(() => callback(error), callback);
-    },
-  });
-}
-
-/** Programs that still run when this process exits are killed: the end of a pipe would look to them like a clean end. */
-const living = new Set<ChildProcess>();
-
-function keepUntilExit(child: ChildProcess): void {
-  if (living.size === 0) process.on('exit', killLiving);
-  living.add(child);
-  child.once('exit', () => {
-    if (living.size === 0) process.off('exit', killLiving);
-  });
-}
-
-function killLiving(): void {
-  for (const { pid } of living) if (pid !== undefined) signalGroup(pid, 'SIGKILL');
-}
-
-/** Whether there was anything to signal. */
-function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(-group, signal);
-  } catch {
-    return false;
-  }
 }
 
 /** What programs need to run at all; LC_ALL makes their messages the ones we know. */
@@ -340,17 +222,8 @@ function toolFailed(command: string, exit: ChildExit): ForestayError {
   return new ForestayError('ToolFailed', message, { cause: exit });
 }
 
-function leftInput(command: string): ForestayError {
-  const message = `${basename(command)} exited with code 0 before it had read all of its input.`;
-  return new ForestayError('ToolFailed', message, { cause: new ChildExit(0, null, '') });
-}
-
 function stopped(command: string): ForestayError {
   return new ForestayError('Canceled', `${basename(command)} was stopped before it was finished.`);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Waits for a stream to close, at most so long: a process that was left behind may hold it open. */
