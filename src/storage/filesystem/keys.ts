@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { ForestayError } from '../../core/errors.ts';
+
+/** Bytes; what S3 takes. */
+const maxKeyLength = 1024;
+/** Bytes; NAME_MAX of the usual file systems. */
+const maxSegmentLength = 255;
+/** A leading dot is refused: it covers `.`, `..`, our own temporary files and those of others (`.nfs…`). */
+const segmentPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
+
+/** Throws `BadRequest` for a key that is not a relative path of plain segments. */
+export function assertKey(key: string): void {
+  if (key.length <= maxKeyLength && key.split('/').every(isSegment)) return;
+  throw new ForestayError('BadRequest', `Not a key of an object: ${JSON.stringify(key.slice(0, 80))}.`, {
+    hint: 'Keys are segments of letters, digits, ".", "_" and "-" joined by "/"; no segment is empty or begins with a dot.',
+  });
+}
+
+/** Throws `BadRequest` for a prefix that no key can begin with. The empty one is every key's. */
+export function assertPrefix(prefix: string): void {
+  if (prefix === '') return;
+  assertKey(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix);
+}
+
+/** Whether a folder entry can be (part of) a key. */
+export function isSegment(name: string): boolean {
+  return name.length <= maxSegmentLength && segmentPattern.test(name);
+}
+
+export function pathOf(root: string, key: string): string {
+  return join(root, key);
+}
+
+/** The folders a key lies in, outermost first, without the root. */
+export function foldersOf(root: string, key: string): string[] {
+  const segments = key.split('/').slice(0, -1);
+  return segments.map((_, index) => join(root, ...segments.slice(0, index + 1)));
+}

@@ -1,0 +1,104 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { onDisk } from './errors.ts';
+
+/** Bytes handed to one `writev`. Twice as many are in memory at most: one batch is filled while another is written. */
+const batchBytes = 1024 * 1024;
+/** Chunks in one batch: bounds what a source of single bytes costs. */
+const batchChunks = 512;
+
+/**
+ * Writes a source to a file that is open for writing; resolves with the bytes written. Rejects with what the source threw,
+ * with the reason of the signal, or with the translated error of the disk, whichever came first; then the source is
+ * closed and no write is under way any more.
+ */
+export async function writeSource(
+  root: string,
+  handle: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<number> {
+  // A write that fails must also end the wait for a source that is in no hurry.
+  const failure = new AbortController();
+  const ended = AbortSignal.any([signal, failure.signal]);
+  let writing: Promise<void> = Promise.resolve();
+  let batch: Uint8Array[] = [];
+  let pending = 0;
+  let size = 0;
+
+  const flush = async () => {
+    await writing;
+    const buffers = batch;
+    batch = [];
+    pending = 0;
+    writing = onDisk(root, () => writeFully(handle, buffers));
+    writing.catch((error: unknown) => failure.abort(error));
+  };
+
+  try {
+    for await (const chunk of untilAborted(source, ended)) {
+      for (const slice of slicesOf(chunk)) {
+        ended.throwIfAborted();
+        batch.push(slice);
+        pending += slice.length;
+        size += slice.length;
+        if (pending >= batchBytes || batch.length >= batchChunks) await flush();
+      }
+    }
+    await flush();
+    await writing;
+    signal.throwIfAborted();
+    return size;
+  } finally {
+    await writing.catch(() => {});
+  }
+}
+
+/** `writev` may write less than it was given, for one when the disk gets full; the next call then says so. */
+async function writeFully(handle: FileHandle, buffers: Uint8Array[]): Promise<void> {
+  while (buffers.length > 0) {
+    let { bytesWritten } = await handle.writev(buffers);
+    while (buffers[0] && bytesWritten >= buffers[0].length) {
+      bytesWritten -= buffers[0].length;
+      buffers.shift();
+    }
+    if (buffers[0]) buffers[0] = buffers[0].subarray(bytesWritten);
+  }
+}
+
+/** Keeps single writes short, so that an abort is obeyed within a huge chunk. Empty chunks have no slices. */
+function* slicesOf(chunk: Uint8Array): Generator<Uint8Array> {
+  for (let start = 0; start < chunk.length; start += batchBytes) {
+    yield chunk.subarray(start, start + batchBytes);
+  }
+}
+
+async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  signal.throwIfAborted();
+  const iterator = source[Symbol.asyncIterator]();
+  let state: 'reading' | 'between' | 'ended' = 'between';
+  try {
+    while (true) {
+      state = 'reading';
+      const next = await orAborted(iterator.next(), signal);
+      state = next.done ? 'ended' : 'between';
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    if (source instanceof Readable) source.destroy();
+    // `return` waits for the `next` before it, which may never come: then it is not waited for.
+    else if (state === 'reading') iterator.return?.().catch(() => {});
+    else if (state === 'between') await iterator.return?.();
+  }
+}
+
+/** Not `Promise.race` with one promise for the abort: that would keep a reaction for every chunk of the object. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    if (signal.aborted) abort();
+  });
+}
