@@ -33,3 +33,10 @@ export function isDownloadable(
 ): boolean {
   return backup.status === 'done' && backup.keyVersion === newestUserKeyVersion;
 }
+
+/** The `backup_guid` within a `backup_id` that we made ourselves. */
+export function backupGuidOf(backupId: string): string {
+  const parsed = parseBackupId(backupId);
+  if (!parsed) throw new TypeError(`"${backupId}" is no backup_id`);
+  return parsed.backupGuid;
+}

@@ -45,7 +45,7 @@ export const ManifestSchema = Type.Object(
     encryption: Type.Object({
       scheme: Type.Literal('openssl-pbkdf2'),
       salt: Hex(8),
-      rounds: Type.Integer({ minimum: 1, maximum: 100_000_000 }),
+      rounds: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
     }),
     data: Type.Object({
       /** Name of the object, in the same folder as the manifest. */

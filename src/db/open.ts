@@ -9,9 +9,9 @@ import type { Tables } from './schema.ts';
  */
 export interface Database {
   readonly kysely: Kysely<Tables>;
-  /** Exactly one is set. Job queues need the driver underneath. */
+  /** Exactly one is set: the queue brings its own driver. */
   readonly embedded?: EmbeddedDatabase['pglite'];
-  readonly pool?: pg.Pool;
+  readonly url?: string;
   close(): Promise<void>;
 }
 
@@ -27,7 +27,9 @@ const int8 = 20;
 
 /** Opens the database and makes its schema; tables are made by `migrate`. */
 export async function openDatabase(settings: DatabaseSettings): Promise<Database> {
-  return settings.databaseUrl === undefined ? openEmbeddedDatabase(settings.dataDir) : openServer(settings);
+  return settings.databaseUrl === undefined
+    ? openEmbeddedDatabase(settings.dataDir)
+    : openServer(settings.databaseUrl, settings.poolSize);
 }
 
 async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
@@ -37,14 +39,14 @@ async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
   return { kysely, embedded: embedded.pglite, close: () => embedded.close() };
 }
 
-async function openServer(settings: DatabaseSettings): Promise<Database> {
+async function openServer(url: string, poolSize: number): Promise<Database> {
   const types: pg.CustomTypesConfig = {
     getTypeParser: (oid: number, format?: 'text' | 'binary') =>
       oid === int8 ? Number : (pg.types.getTypeParser as (oid: number, format?: string) => (value: string) => unknown)(oid, format),
   } as pg.CustomTypesConfig;
   const pool = new pg.Pool({
-    connectionString: settings.databaseUrl,
-    max: settings.poolSize,
+    connectionString: url,
+    max: poolSize,
     application_name: 'forestay',
     connectionTimeoutMillis: 10_000,
     types,
@@ -53,7 +55,7 @@ async function openServer(settings: DatabaseSettings): Promise<Database> {
   pool.on('error', () => {});
   const kysely = makeKysely(new PostgresDialect({ pool }));
   await makeSchema(kysely);
-  return { kysely, pool, close: () => kysely.destroy() };
+  return { kysely, url, close: () => kysely.destroy() };
 }
 
 function makeKysely(dialect: Dialect): Kysely<Tables> {

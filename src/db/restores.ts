@@ -152,9 +152,19 @@ export async function describeRestore(
     .execute();
 }
 
-/** A restore that ended needs its passphrase no more. */
-export async function forgetPassphrase(trx: WriteTransaction, taskId: number): Promise<void> {
-  await trx.updateTable('restores').set({ passphrase_sealed: null }).where('task_id', '=', taskId).execute();
+/** Finished restores of which staging may be left. */
+export async function unsettledRestores(db: Reader): Promise<Restore[]> {
+  const rows = await selectRestores(db)
+    .where('restore.settled', '=', false)
+    .where('task.status', 'in', ['done', 'failed'])
+    .orderBy('restore.id')
+    .execute();
+  return rows.map(restoreOf);
+}
+
+/** Nothing is left of the restore's staging, and so its passphrase is not needed any more. */
+export async function markSettled(trx: WriteTransaction, id: number): Promise<void> {
+  await trx.updateTable('restores').set({ settled: true, passphrase_sealed: null }).where('id', '=', id).execute();
 }
 
 /** The replaced data is gone; `undoneAt` says that it was put back rather than discarded. */

@@ -119,6 +119,8 @@ export interface RestoreTable {
   /** Until when the replaced data is kept; null when there is none. */
   undo_until: Date | null;
   undone_at: Date | null;
+  /** Nothing of the restore's staging can be left: written when it ended so, or when the sweep made sure. */
+  settled: Generated<boolean>;
 }
 
 export interface TokenTable {

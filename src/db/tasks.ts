@@ -268,6 +268,16 @@ export async function endUnclaimedTask(
     .execute();
 }
 
+/** A failed task turned out to have done its work. */
+export async function completeTask(trx: WriteTransaction, id: number): Promise<void> {
+  await trx
+    .updateTable('tasks')
+    .set({ status: 'done', error_code: null, error_message: null, error_hint: null })
+    .where('id', '=', id)
+    .where('status', '=', 'failed')
+    .execute();
+}
+
 export async function markCancelRequested(trx: WriteTransaction, id: number, now: Date): Promise<void> {
   await trx
     .updateTable('tasks')
@@ -288,26 +298,33 @@ export async function unfinishedTasks(db: Reader, instanceId: number): Promise<T
   return rows.map(taskOf);
 }
 
+/** A task as somebody saw it who wants to hand it to another job. */
+export type HeldTask = Pick<Task, 'id' | 'jobId'>;
+
 /**
  * Unfinished tasks whose job is not alive in the queue: their worker died, or the queue lost the job.
  * Reads pg-boss's table of jobs, whose columns `id` and `state` are documented for such use.
  */
-export async function tasksWithoutLiveJob(db: Kysely<Tables>): Promise<number[]> {
-  const { rows } = await sql<{ id: number }>`
-    select task.id from forestay.tasks task
+export async function tasksWithoutLiveJob(db: Kysely<Tables>): Promise<HeldTask[]> {
+  const { rows } = await sql<HeldTask>`
+    select task.id, task.job_id as "jobId" from forestay.tasks task
     where task.status in ('queued', 'running')
       and not exists (
         select from pgboss.job job
         where job.id = task.job_id and job.state in ('created', 'retry', 'active')
       )
     order by task.id`.execute(db);
-  return rows.map((row) => row.id);
+  return rows;
 }
 
 /** All tasks that say they are running. */
-export async function runningTasks(db: Reader): Promise<number[]> {
-  const rows = await db.selectFrom('tasks').select('id').where('status', '=', 'running').orderBy('id').execute();
-  return rows.map((row) => row.id);
+export async function runningTasks(db: Reader): Promise<HeldTask[]> {
+  return db
+    .selectFrom('tasks')
+    .select(['id', 'job_id as jobId'])
+    .where('status', '=', 'running')
+    .orderBy('id')
+    .execute();
 }
 
 function superseded(fence: Fence): ForestayError {

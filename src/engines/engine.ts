@@ -37,6 +37,12 @@ export interface Engine {
   backUp(connection: Connection, signal: AbortSignal): Promise<BackupSource>;
 
   /**
+   * Throws `IncompatibleBackup`, saying why, when the instance cannot take such a backup (of a newer server version, say);
+   * `restore` asks the same itself.
+   */
+  assertRestorable(connection: Connection, source: RestoreTicket['source'], signal: AbortSignal): Promise<void>;
+
+  /**
    * Stages the bytes beside the instance's data, then makes them the instance's data, or fails and leaves the instance as
    * it was. `bytes` fails when the backup turns out to be damaged: nothing may have become visible by then. Just before
    * the change becomes visible it awaits `ticket.beforeSwitch()`, which throws when the change must not happen any more.

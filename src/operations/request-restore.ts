@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { parseBackupId } from '../core/backup.ts';
 import { ForestayError } from '../core/errors.ts';
 import { lockBackup } from '../db/backups.ts';
 import type { Instance } from '../db/instances.ts';
@@ -56,9 +55,3 @@ export async function insertRequestedRestore(
   return { id };
 }
 
-/** The backup_guid within a `backup_id` that we stored ourselves. */
-export function backupGuidOf(backupId: string): string {
-  const parsed = parseBackupId(backupId);
-  if (!parsed) throw new ForestayError('Internal', `"${backupId}" is no backup_id.`);
-  return parsed.backupGuid;
-}

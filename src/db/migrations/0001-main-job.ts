@@ -87,10 +87,12 @@ export const mainJob: Migration = {
         switch_ms integer,
         not_kept jsonb,
         undo_until timestamptz(3),
-        undone_at timestamptz(3)
+        undone_at timestamptz(3),
+        settled boolean not null default false
       )`.execute(db);
     await sql`create index restores_of_instance on forestay.restores (instance_id, id desc)`.execute(db);
     await sql`create index restores_of_backup on forestay.restores (backup_id)`.execute(db);
+    await sql`create index unsettled_restores on forestay.restores (id) where not settled`.execute(db);
     await sql`create index kept_for_undo on forestay.restores (undo_until) where undo_until is not null`.execute(db);
     await sql`
       create table forestay.tokens (

@@ -1,0 +1,94 @@
+import { Readable } from 'node:stream';
+import { backupGuidOf, isDownloadable } from '../core/backup.ts';
+import { ForestayError } from '../core/errors.ts';
+import type { Manifest } from '../core/manifest.ts';
+import { type Backup, findBackup } from '../db/backups.ts';
+import { findInstance, findKey, newestUserKeyVersion } from '../db/instances.ts';
+import { encodeA9s } from '../pipeline/a9s.ts';
+import { openData } from '../pipeline/open.ts';
+import { verifyManifest } from '../pipeline/signature.ts';
+import { type ByteRange, verifiedChunks } from '../pipeline/verified-chunks.ts';
+import { type Context, openKey } from './context.ts';
+import { dataReader, findStoredBackup } from './stored-backup.ts';
+
+/**
+ * `a9s`: what the upstream guide opens, made on the fly, so its length is not known. `stored`: the bytes as they lie in the
+ * store, with length and ranges.
+ */
+export type DownloadForm = { form: 'a9s' } | { form: 'stored'; range?: ByteRange | undefined };
+
+export interface Download {
+  /** Fails when the backup turns out to be damaged half-way, so that nobody takes a part for the whole. */
+  readonly stream: Readable;
+  readonly fileName: string;
+  /** Of the whole stored object, in bytes; also when only a range of it is delivered. */
+  readonly size?: number;
+  readonly sha256?: string;
+  /** The command that opens the file, without the key. */
+  readonly opensWith: string;
+}
+
+/** Everything that can be refused is refused before the first byte. */
+export async function openDownload(
+  context: Context,
+  guid: string,
+  id: number,
+  wanted: DownloadForm,
+  signal: AbortSignal,
+): Promise<Download> {
+  const instance = await findInstance(context.db, guid);
+  const backup = instance && (await findBackup(context.db, instance.id, id));
+  if (!instance || !backup || backup.task.status === 'deleted') {
+    throw new ForestayError('BackupNotFound', `There is no backup ${id} of this instance.`);
+  }
+  await refuseUnopenable(context, backup, wanted);
+  const stored = await findStoredBackup(context.stores, backupGuidOf(backup.backupId), backup.backupId, signal);
+  const { manifest } = stored;
+  const passphrase = await openKey(context, context.db, instance, backup.keyVersion);
+  const keys = await verifyManifest(manifest, passphrase);
+  const read = dataReader(stored);
+
+  if (wanted.form === 'stored') {
+    const chunks = verifiedChunks({ manifest, read, signal, ...(wanted.range && { range: wanted.range }) });
+    return {
+      stream: Readable.from(chunks, { objectMode: false, signal }),
+      fileName: `${backup.backupId}${manifest.suffix}${manifest.compression === 'zstd' ? '.zst' : ''}.enc`,
+      size: manifest.data.size,
+      sha256: manifest.data.sha256,
+      opensWith: storedOpensWith(manifest),
+    };
+  }
+  const plain = openData({ chunks: verifiedChunks({ manifest, read, signal }), manifest, keys, signal });
+  return {
+    stream: encodeA9s(plain, passphrase, signal),
+    fileName: `${backup.backupId}${manifest.suffix}.gz.enc`,
+    opensWith: "openssl enc -aes256 -md md5 -d -pass 'pass:KEY' | gunzip",
+  };
+}
+
+async function refuseUnopenable(context: Context, backup: Backup, wanted: DownloadForm): Promise<void> {
+  const refuse = (message: string, hint: string) => {
+    throw new ForestayError('BackupNotDownloadable', message, { hint });
+  };
+  const { status } = backup.task;
+  if (status !== 'done') refuse(`Backup ${backup.id} is ${status}.`, 'Only a backup that is done can be downloaded.');
+  const key = await findKey(context.db, backup.instanceId, backup.keyVersion);
+  if (key?.setBy !== 'user') {
+    refuse(
+      `Backup ${backup.id} was made with a key that the system generated, and that nobody knows.`,
+      'Set an encryption key and make a new backup; that one can be downloaded.',
+    );
+  }
+  const newest = await newestUserKeyVersion(context.db, backup.instanceId);
+  if (wanted.form === 'a9s' && !isDownloadable({ status, keyVersion: backup.keyVersion }, newest)) {
+    refuse(
+      `Backup ${backup.id} was made with version ${backup.keyVersion} of the encryption key, the newest is ${newest}.`,
+      'With ?format=stored it is delivered as it is stored, and opens with the key it was made with.',
+    );
+  }
+}
+
+function storedOpensWith(manifest: Manifest): string {
+  const decrypt = `openssl enc -d -aes-256-ctr -pbkdf2 -iter ${manifest.encryption.rounds} -md sha256 -pass 'pass:KEY'`;
+  return manifest.compression === 'zstd' ? `${decrypt} | zstd -d` : decrypt;
+}

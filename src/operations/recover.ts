@@ -1,0 +1,108 @@
+import { isGuid, parseBackupId } from '../core/backup.ts';
+import { ForestayError, hasCode } from '../core/errors.ts';
+import { seal } from '../core/sealing.ts';
+import type { Instance } from '../db/instances.ts';
+import { unfinishedTasks } from '../db/tasks.ts';
+import { verifyManifest } from '../pipeline/signature.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { type Context, engineOf, openConnection } from './context.ts';
+import { requireInstance, requireLockedInstance } from './instances.ts';
+import { insertRequestedRestore } from './request-restore.ts';
+import { restorePassphraseBinding } from './run-restore.ts';
+import { findStoredBackup, type StoredBackup } from './stored-backup.ts';
+
+/**
+ * Performs a disaster recovery: restores the newest whole backup under a `backup_guid` (or, given a `backup_id`, exactly
+ * that one: a fork) into an instance of this site. Of the site that made it nothing is needed but what lies in the stores,
+ * and nothing there is written or deleted. What can be known at once is checked before it answers.
+ */
+export async function requestRecovery(
+  context: Context,
+  guid: string,
+  request: { backupGuid: string; encryptionKey: string },
+  signal: AbortSignal,
+): Promise<{ id: number }> {
+  const instance = await requireInstance(context, guid);
+  await refuseSecondRestore(context, instance);
+  const stored = await newestWhole(context.stores, request.backupGuid.toLowerCase(), signal);
+  const { manifest } = stored;
+  await verifyManifest(manifest, request.encryptionKey);
+  await refuseIncompatible(context, instance, stored, signal);
+
+  return context.db.transaction().execute(async (trx) => {
+    const locked = await requireLockedInstance(trx, guid);
+    const binding = restorePassphraseBinding(guid, manifest.backup_id);
+    return insertRequestedRestore(context, trx, locked, {
+      backupId: null,
+      sourceBackupId: manifest.backup_id,
+      passphraseSealed: seal(context.masterKey, binding, request.encryptionKey),
+      restoredFrom: new Date(manifest.started_at),
+    });
+  });
+}
+
+/** Asked before the stores are, so that the answer does not wait for them; the transaction asks again. */
+async function refuseSecondRestore(context: Context, instance: Instance): Promise<void> {
+  const unfinished = await unfinishedTasks(context.db, instance.id);
+  if (unfinished.some((task) => task.kind === 'restore')) {
+    throw new ForestayError('RestoreInProgress', 'A restore of this instance is queued or running.', {
+      hint: 'Wait until it has finished, or cancel it.',
+    });
+  }
+}
+
+async function refuseIncompatible(context: Context, instance: Instance, stored: StoredBackup, signal: AbortSignal): Promise<void> {
+  const { manifest } = stored;
+  if (manifest.engine !== instance.engine) {
+    throw new ForestayError('IncompatibleBackup', `The backup is of engine ${manifest.engine}, this instance of ${instance.engine}.`, {
+      hint: `Perform the recovery into an instance of engine ${manifest.engine}.`,
+    });
+  }
+  const source = { engineVersion: manifest.engine_version, details: manifest.engine_details };
+  await engineOf(context, instance.engine).assertRestorable(openConnection(context, instance), source, signal);
+}
+
+/** The newest backup under a GUID, or the one that a `backup_id` names, that some store holds whole. */
+async function newestWhole(stores: readonly ObjectStore[], guidOrId: string, signal: AbortSignal): Promise<StoredBackup> {
+  const fork = parseBackupId(guidOrId);
+  if (!fork && !isGuid(guidOrId)) {
+    throw new ForestayError('BadRequest', 'backup_guid must be a GUID, or the backup_id of one backup.');
+  }
+  const backupIds = fork ? [guidOrId] : await backupIdsUnder(stores, guidOrId, signal);
+  const backupGuid = fork?.backupGuid ?? guidOrId;
+  let reason: unknown;
+  for (const backupId of backupIds) {
+    try {
+      return await findStoredBackup(stores, backupGuid, backupId, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // A damaged or half-deleted backup is passed over for an older one; a store that does not answer is not.
+      if (!hasCode(error, 'BackupDamaged', 'BackupNotFound', 'ObjectMissing', 'IncompatibleBackup')) throw error;
+      reason ??= error;
+    }
+  }
+  if (reason && !hasCode(reason, 'BackupNotFound')) throw reason;
+  throw new ForestayError('BackupNotFound', `No store of this site holds a whole backup under ${guidOrId}.`, {
+    hint: 'Check the backup_guid that prepare answered, and that this site uses the store the backups were written to.',
+  });
+}
+
+/** The ids of all backups with a manifest under a GUID, in any store, newest first. */
+async function backupIdsUnder(stores: readonly ObjectStore[], backupGuid: string, signal: AbortSignal): Promise<string[]> {
+  const found = new Map<string, number>();
+  let reason: unknown;
+  for (const store of stores) {
+    try {
+      for await (const { key } of store.list(`${backupGuid}/`, signal)) {
+        const [, backupId = '', file] = key.split('/');
+        const parsed = parseBackupId(backupId);
+        if (file === 'manifest.json' && parsed) found.set(backupId, parsed.at.getTime());
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+      reason ??= error;
+    }
+  }
+  if (found.size === 0 && reason) throw reason;
+  return [...found].sort(([, a], [, b]) => b - a).map(([backupId]) => backupId);
+}
