@@ -31,7 +31,7 @@ export async function prepareFilesystemStore(
       'StoreUnavailable',
       `The folder of the store file:${root} is not the one it was.`,
       {
-        hint: `Its marker file ${markerName} is ${found === undefined ? 'missing' : 'that of another store'}. Is the right disk or network file system mounted there?`,
+        hint: `Its marker file ${markerName} is ${found === undefined ? 'missing' : 'that of another store'}; expected is ${options.expectedId}. Is the right disk or network file system mounted there?`,
       },
     );
   }
@@ -87,7 +87,7 @@ async function makeRoot(root: string): Promise<void> {
     throw misconfigured(
       root,
       `is not empty and has no marker file ${markerName}`,
-      `Name an empty folder. If it is a store whose marker got lost, restore the marker file from the notes in docs/stores/directory.md.`,
+      `Name an empty folder. If it is a store whose marker got lost, write it again as docs/stores/directory.md says.`,
     );
   }
 }
