@@ -1,0 +1,91 @@
+import { PassThrough, type Readable } from 'node:stream';
+import { ForestayError } from '../../core/errors.ts';
+import { spawnSource } from '../../pipeline/child-process.ts';
+import type { BackupSource } from '../engine.ts';
+import type { Target } from './connection.ts';
+import { type Details, readDetails } from './details.ts';
+import { openToolEnvironment, type ToolEnvironment } from './environment.ts';
+import { translateError, translating } from './errors.ts';
+import { type Session, withSession } from './session.ts';
+import { findToolsets, majorOf, type Toolset, toolPath, toolsToDump } from './tools.ts';
+
+export const applicationName = 'forestay';
+
+/** How long pg_dump waits for a table that somebody locked exclusively. */
+const lockWaitMs = 10 * 60 * 1000;
+
+/** A pg_dump archive (custom format, not compressed) of one database, at one moment. */
+export async function backUp(
+  target: Target,
+  folders: readonly string[],
+  signal: AbortSignal,
+): Promise<BackupSource> {
+  const toolsets = await findToolsets(folders, signal);
+  const { details, tools } = await withSession(target, { signal, applicationName }, (session) =>
+    translating('The database cannot be backed up', () => examine(session, toolsets)),
+  );
+  const environment = await openToolEnvironment(target, { applicationName });
+  return {
+    stream: dump(tools, environment, signal),
+    tool: { name: 'pg_dump', version: tools.version },
+    engineVersion: details.serverVersion.split(' ')[0] ?? details.serverVersion,
+    mediaType: 'application/vnd.postgresql.dump',
+    suffix: '.pgdump',
+    compressed: false,
+    details,
+  };
+}
+
+async function examine(
+  session: Session,
+  toolsets: readonly Toolset[],
+): Promise<{ details: Details; tools: Toolset }> {
+  const [server] = await session.query<{ version: string }>(
+    "SELECT current_setting('server_version') AS version",
+  );
+  const tools = toolsToDump(toolsets, majorOf(server?.version ?? ''));
+  await refuseHiddenRows(session);
+  return { tools, details: await readDetails(session, tools.version) };
+}
+
+/** pg_dump would fail on such tables too (it sets row_security off), only later and less clearly. */
+async function refuseHiddenRows(session: Session): Promise<void> {
+  const rows = await session.query<{ name: string }>(
+    `SELECT c.oid::regclass::text AS name FROM pg_class c
+     WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND row_security_active(c.oid)
+       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+     ORDER BY 1 LIMIT 5`,
+  );
+  if (rows.length === 0) return;
+  throw new ForestayError(
+    'InstanceRefused',
+    `Row-level security hides rows from this role, so a backup would lack them: ${rows.map(({ name }) => name).join(', ')}.`,
+    {
+      hint: 'Give the role BYPASSRLS, or back up with the owner of the tables where row security is not forced, or with a superuser.',
+    },
+  );
+}
+
+function dump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal): Readable {
+  const args = [
+    '--format=custom',
+    '--compress=0',
+    '--no-password',
+    '--no-subscriptions',
+    `--lock-wait-timeout=${lockWaitMs}`,
+  ];
+  const source = spawnSource(toolPath(tools, 'pg_dump'), args, { env: environment.env, signal });
+  const stream = new PassThrough({
+    highWaterMark: 256 * 1024,
+    destroy(error, callback) {
+      const done = () => environment.close().then(() => callback(error), callback);
+      if (source.closed) done();
+      else source.once('close', done).destroy();
+    },
+  });
+  // Ends after exit code 0 only: pipe passes on a clean end, and errors come here.
+  source.on('error', (error) => stream.destroy(translateError(error, 'The backup failed')));
+  source.pipe(stream);
+  stream.on('error', () => {});
+  return stream;
+}

@@ -1,0 +1,146 @@
+import { ForestayError } from '../../core/errors.ts';
+import { ChildExit } from '../../pipeline/child-process.ts';
+
+/** Foreign errors (of the server, the network, the client tools) in the words of the catalogue. */
+export function translateError(error: unknown, what: string): Error {
+  if (error instanceof ForestayError) {
+    return error.cause instanceof ChildExit && error.code === 'ToolFailed'
+      ? translateTool(error, error.cause, what)
+      : error;
+  }
+  const code = (error as { code?: unknown } | null)?.code;
+  const text = error instanceof Error ? error.message : String(error);
+  const translated = typeof code === 'string' ? byCode(code) : undefined;
+  const found = translated ?? byText(text);
+  if (found)
+    return new ForestayError(found.code, `${what}: ${oneLine(text)}`, { hint: found.hint, cause: error });
+  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) {
+    return new ForestayError('ToolFailed', `${what}: ${oneLine(text)}`, { cause: error });
+  }
+  return error instanceof Error ? error : new Error(text);
+}
+
+/** Runs something and translates what it throws. */
+export async function translating<T>(what: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw translateError(error, what);
+  }
+}
+
+interface Meaning {
+  readonly code: ForestayError['code'];
+  readonly hint: string;
+}
+
+const unreachable: Meaning = {
+  code: 'InstanceUnreachable',
+  hint: 'Check host and port, that the server runs, and that this worker may reach it; then try again.',
+};
+const tooMany: Meaning = {
+  code: 'InstanceUnreachable',
+  hint: 'The server takes no more connections: close some, or raise max_connections or the connection limit.',
+};
+const wrongLogin: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'Check username, password and database, and that pg_hba.conf lets this worker in.',
+};
+const noRight: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'Connect as the owner of the database and of everything in it, or as a role with superuser.',
+};
+const tls: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'Check sslmode, and that sslrootcert holds the authority that signed the certificate of the server.',
+};
+const full: Meaning = {
+  code: 'InstanceFull',
+  hint: 'Make room on the server: a restore needs space for the restored data beside the present data. Nothing was changed.',
+};
+const busy: Meaning = {
+  code: 'InstanceBusy',
+  hint: 'Another session holds on to the database: end long transactions and sessions of other roles, then try again.',
+};
+const locks: Meaning = {
+  code: 'InstanceFull',
+  hint: 'Raise max_locks_per_transaction of the server, or restore with a role that may create databases (CREATEDB).',
+};
+const noExtension: Meaning = {
+  code: 'IncompatibleBackup',
+  hint: 'Install the packages of the missing extensions on the server, then try again.',
+};
+const tooOld: Meaning = {
+  code: 'ToolMissing',
+  hint: 'Install newer PostgreSQL client tools on the worker, for example: apt-get install postgresql-client-17',
+};
+
+/** SQLSTATE codes (PostgreSQL manual, appendix A) and errors of Node's sockets and TLS. */
+function byCode(code: string): Meaning | undefined {
+  if (
+    /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|EPIPE|EADDRNOTAVAIL)$/.test(
+      code,
+    )
+  )
+    return unreachable;
+  if (/^(08...|57P0[1-5])$/.test(code)) return unreachable;
+  if (code === '53300') return tooMany;
+  if (/^(28...|3D000)$/.test(code)) return wrongLogin;
+  if (code === '42501') return noRight;
+  if (code === '53100') return full;
+  if (code === '53200') return locks;
+  if (/^(55006|55P03|40P01)$/.test(code)) return busy;
+  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO)/.test(code))
+    return tls;
+  return undefined;
+}
+
+/**
+ * For tools, which give no codes. Their own messages are in English (LC_ALL=C); those of the server are in its language,
+ * so this only makes errors clearer: whether something failed never depends on it.
+ */
+const texts: readonly (readonly [RegExp, Meaning])[] = [
+  [/unsupported version \(|server version mismatch/, tooOld],
+  [/could not (extend|write|create) .*No space left on device|could not extend file|disk full/i, full],
+  [/out of shared memory|max_locks_per_transaction/, locks],
+  [/sorry, too many clients|remaining connection slots|too many connections for/, tooMany],
+  [
+    /password authentication failed|no pg_hba.conf entry|no password supplied|role "[^\n]*" is not permitted to log in/,
+    wrongLogin,
+  ],
+  [/FATAL: +(database|role) "[^\n]*" does not exist/, wrongLogin],
+  [/SSL (error|connections?)|certificate|server does not support SSL/i, tls],
+  [/row-level security/, noRight],
+  [
+    /extension "[^\n]*" is not available|could not open extension control file|could not access file "[^\n]*": No such file/,
+    noExtension,
+  ],
+  [/lock timeout|being accessed by other users|canceling statement due to statement timeout/, busy],
+  [/permission denied|must be (owner|superuser|member)|must be able to SET ROLE|Must be superuser/, noRight],
+  [
+    /connection to server|could not connect|Connection (refused|terminated|reset)|timeout expired|could not translate host name/,
+    unreachable,
+  ],
+  [
+    /server closed the connection|terminating connection|SSL SYSCALL|no connection to the server|connection pointer is NULL/,
+    unreachable,
+  ],
+];
+
+function byText(text: string): Meaning | undefined {
+  // Loss of the connection comes last in the list, but what it ended with is at the end of what a tool says.
+  return texts.find(([pattern]) => pattern.test(text))?.[1];
+}
+
+function translateTool(error: ForestayError, exit: ChildExit, what: string): ForestayError {
+  const found = byText(exit.stderr);
+  if (!found) return error;
+  return new ForestayError(found.code, `${what}: ${oneLine(exit.stderr).slice(-600)}`, {
+    hint: found.hint,
+    cause: error,
+  });
+}
+
+function oneLine(text: string): string {
+  return text.trim().replace(/\s*\n\s*/g, ' ');
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { runSink, type Sink } from '../../pipeline/child-process.ts';
+import type { Guard } from './guard.ts';
+import { checkpoint, inPlacePrologue } from './in-place.ts';
+import { type Toolset, toolPath } from './tools.ts';
+
+/** How the bytes of an archive get into a database. Every function resolves only when all of them did. */
+export interface LoadOptions {
+  readonly tools: Toolset;
+  readonly env: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  /** Arguments of pg_restore. */
+  readonly args: readonly string[];
+}
+
+/** Straight, for archives in which nothing can fail because of a role: the first error ends it. */
+export async function loadDirectly(bytes: Readable, database: string, options: LoadOptions): Promise<void> {
+  const args = ['--exit-on-error', '--no-password', ...options.args, '--dbname', database];
+  const { input } = runSink(toolPath(options.tools, 'pg_restore'), args, {
+    env: options.env,
+    signal: options.signal,
+    unreadInput: 'discard',
+  });
+  await pipeline(bytes, input, { signal: options.signal });
+}
+
+/** By way of a script, of which the guard rewrites what may fail because of a role; everything else must succeed. */
+export async function loadGuarded(bytes: Readable, guard: Guard, options: LoadOptions): Promise<void> {
+  const restore = startScript([], options);
+  const psql = startPsql(options, guard.readStderr);
+  await whole(bytes, restore, options.signal, (script) =>
+    pipeline(script, (source: AsyncIterable<Buffer>) => guard.rewrite(source), psql.input),
+  );
+}
+
+/**
+ * The same within one transaction that first empties the database. `beforeCommit` is awaited when nothing is left to do but
+ * to commit. Resolves with the id of the transaction: whether it was committed can be asked for with `txid_status`.
+ *
+ * psql takes the end of its input for the end of its work, so a dying process must never look like an end after a COMMIT:
+ * there is none in its input before everything else was proven to have succeeded.
+ */
+export async function loadInPlace(
+  bytes: Readable,
+  guard: Guard,
+  options: LoadOptions,
+  beforeCommit: (transactionId: string) => Promise<void>,
+): Promise<void> {
+  const mark = `forestay-${randomBytes(8).toString('hex')}`;
+  const reached = Promise.withResolvers<string>();
+  reached.promise.catch(() => {});
+  const restore = startScript(['--single-transaction'], options);
+  const psql = startPsql(options, (line) => {
+    guard.readStderr(line);
+    const id = new RegExp(`${mark}-(\\d+)`).exec(line)?.[1];
+    if (id !== undefined) reached.resolve(id);
+  });
+  psql.finished.catch(reached.reject);
+  const read = Promise.withResolvers<void>();
+  read.promise.catch(() => {});
+
+  async function* transaction(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    yield Buffer.from(inPlacePrologue);
+    yield* guard.rewrite(source);
+    // The script is whole, but the bytes it was made of may still turn out to be damaged at their very end.
+    await read.promise;
+    yield Buffer.from(checkpoint(mark));
+    await beforeCommit(await reached.promise);
+    yield Buffer.from('COMMIT;\n');
+  }
+  await whole(bytes, restore, options.signal, (script) => pipeline(script, transaction, psql.input), read);
+}
+
+/** pg_restore as a filter from archive to script. */
+function startScript(extra: readonly string[], options: LoadOptions): Required<Sink> {
+  const args = ['--no-password', ...extra, ...options.args, '--file', '-'];
+  return runSink(toolPath(options.tools, 'pg_restore'), args, {
+    signal: options.signal,
+    captureOutput: 'pipe',
+    unreadInput: 'discard',
+  }) as Required<Sink>;
+}
+
+function startPsql(options: LoadOptions, onStderrLine: (line: string) => void): Sink {
+  // VERBOSITY=verbose gives every error its code, which is the same in all languages.
+  const args = [
+    '-X',
+    '-q',
+    '-w',
+    '-v',
+    'ON_ERROR_STOP=1',
+    '-v',
+    'VERBOSITY=verbose',
+    '-o',
+    '/dev/null',
+    '-f',
+    '-',
+  ];
+  return runSink(toolPath(options.tools, 'psql'), args, {
+    env: options.env,
+    signal: options.signal,
+    onStderrLine,
+  });
+}
+
+/** Both halves must succeed; when one fails the other is ended, and what failed first is what is thrown. */
+async function whole(
+  bytes: Readable,
+  restore: Required<Sink>,
+  signal: AbortSignal,
+  write: (script: Readable) => Promise<void>,
+  read?: PromiseWithResolvers<void>,
+): Promise<void> {
+  let first: unknown;
+  const failing = (error: unknown) => {
+    first ??= error;
+    read?.reject(error);
+    const reason = error instanceof Error ? error : new Error(String(error));
+    bytes.destroy(reason);
+    restore.output.destroy(reason);
+    throw error;
+  };
+  const reading = pipeline(bytes, restore.input, { signal }).then(() => read?.resolve(), failing);
+  const writing = write(restore.output).catch(failing);
+  await Promise.allSettled([reading, writing]);
+  if (first !== undefined) throw first;
+}

@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ForestayError, hasCode } from '../../core/errors.ts';
+import { applicationName } from './back-up.ts';
+import type { Target } from './connection.ts';
+import { translating } from './errors.ts';
+import { dropDatabase, openMaintenance } from './maintenance.ts';
+import { keptName, sessionPrefix, stagingPrefix, undoneName } from './names.ts';
+import { openSession, type Session } from './session.ts';
+
+const sessionsEndMs = 15_000;
+
+/**
+ * Ends all sessions of a restore, then looks at what it achieved. A process that was frozen finds its sessions gone: the
+ * only one that may switch was opened before it asked whether it still may.
+ */
+export async function settleRestore(
+  target: Target,
+  ticketId: string,
+  signal: AbortSignal,
+): Promise<'switched' | 'clean'> {
+  const session = await openAny(target, signal);
+  try {
+    return await translating('An interrupted restore could not be cleaned up', async () => {
+      await endRestoreSessions(session, ticketId);
+      const switched = await databaseExists(session, keptName(ticketId));
+      for (const name of await leftovers(session, ticketId)) await dropDatabase(session, name);
+      return switched ? 'switched' : 'clean';
+    });
+  } finally {
+    await session.close();
+  }
+}
+
+export async function databaseExists(session: Session, name: string): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>(
+    'SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS found',
+    [name],
+  );
+  return row?.found === true;
+}
+
+/** Where there is no other database to connect to, restores were in place: its own one will do to end their sessions. */
+async function openAny(target: Target, signal: AbortSignal): Promise<Session> {
+  try {
+    return await openMaintenance(target, { signal, applicationName });
+  } catch (error) {
+    if (!hasCode(error, 'InstanceRefused')) throw error;
+    return openSession(target, { signal, applicationName });
+  }
+}
+
+async function endRestoreSessions(session: Session, ticketId: string): Promise<void> {
+  const deadline = Date.now() + sessionsEndMs;
+  for (;;) {
+    const rows = await session.query(
+      `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE starts_with(lower(application_name), $1) AND pid <> pg_backend_pid()`,
+      [sessionPrefix(ticketId)],
+    );
+    if (rows.length === 0) return;
+    if (Date.now() > deadline) {
+      throw new ForestayError('InstanceBusy', 'Sessions of an earlier attempt of this restore do not end.', {
+        hint: `End the sessions named ${sessionPrefix(ticketId)} at the server, then try again.`,
+      });
+    }
+    await sleep(50);
+  }
+}
+
+async function leftovers(session: Session, ticketId: string): Promise<string[]> {
+  const rows = await session.query<{ datname: string }>(
+    'SELECT datname FROM pg_database WHERE starts_with(datname::text, $1) OR datname = $2',
+    [stagingPrefix(ticketId), undoneName(ticketId)],
+  );
+  return rows.map(({ datname }) => datname);
+}
