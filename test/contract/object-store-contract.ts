@@ -156,6 +156,15 @@ export function describeObjectStore(
         expect(await keysOf(store.list(prefix, never))).toEqual([]);
       });
 
+      it('leaves nothing when it is aborted while it writes as fast as it can', async () => {
+        const reason = new Error('changed my mind');
+        const abort = new AbortController();
+        setTimeout(() => abort.abort(reason), 100);
+        const endless = generated(Number.MAX_SAFE_INTEGER);
+        await expect(store.put(`${prefix}data`, endless, { signal: abort.signal })).rejects.toBe(reason);
+        expect(await store.head(`${prefix}data`, never)).toBeUndefined();
+      });
+
       it('does not begin when it is aborted already, and lets go of its source', async () => {
         const source = Readable.from(inChunks(randomBytes(1_000)));
         const reason = new Error('too late');
