@@ -20,6 +20,7 @@ export interface Tables {
   sessions: SessionTable;
   idempotent_requests: IdempotentRequestTable;
   failed_attempts: FailedAttemptTable;
+  known_stores: KnownStoreTable;
 }
 
 export type WriteTransaction = Transaction<Tables>;
@@ -143,8 +144,9 @@ interface TokenInstanceTable {
 
 interface SessionTable {
   secret_hash: Uint8Array;
-  /** Null: the operator of `FORESTAY_ADMIN_TOKEN`. */
-  token_id: number | null;
+  /** Which identity provider knows the owner, and as whom: the session lives no longer than the owner's credential. */
+  provider: string;
+  subject: string;
   created_at: Created;
   expires_at: Date;
 }
@@ -154,8 +156,8 @@ interface IdempotentRequestTable {
   scope: string;
   key: string;
   request_hash: Uint8Array;
-  status: number;
-  body: Json<unknown>;
+  /** Sealed, because an answer may hold a new token's secret; null only within the transaction that makes it. */
+  answer_sealed: Uint8Array | null;
   created_at: Created;
 }
 
@@ -164,4 +166,10 @@ interface FailedAttemptTable {
   scope: string;
   count: number;
   first_at: Date;
+}
+
+/** Which store was found behind a name at first: a bare mount point has the same name and is another store. */
+interface KnownStoreTable {
+  name: string;
+  store_id: string;
 }

@@ -98,7 +98,7 @@ export const mainJob: Migration = {
       create table forestay.tokens (
         id integer generated always as identity primary key,
         name text not null,
-        secret_hash bytea not null,
+        secret_hash bytea not null unique,
         operator boolean not null,
         created_at timestamptz(3) not null default now(),
         last_used_at timestamptz(3),
@@ -114,25 +114,32 @@ export const mainJob: Migration = {
     await sql`
       create table forestay.sessions (
         secret_hash bytea primary key,
-        token_id integer references forestay.tokens on delete cascade,
+        provider text not null,
+        subject text not null,
         created_at timestamptz(3) not null default now(),
         expires_at timestamptz(3) not null
       )`.execute(db);
+    await sql`create index sessions_by_expiry on forestay.sessions (expires_at)`.execute(db);
     await sql`
       create table forestay.idempotent_requests (
         scope text not null,
         key text not null,
         request_hash bytea not null,
-        status integer not null,
-        body jsonb not null,
+        answer_sealed bytea,
         created_at timestamptz(3) not null default now(),
         primary key (scope, key)
       )`.execute(db);
+    await sql`create index idempotent_requests_by_age on forestay.idempotent_requests (created_at)`.execute(db);
     await sql`
       create table forestay.failed_attempts (
         scope text primary key,
         count integer not null,
         first_at timestamptz(3) not null
+      )`.execute(db);
+    await sql`
+      create table forestay.known_stores (
+        name text primary key,
+        store_id text not null
       )`.execute(db);
   },
 };

@@ -1,0 +1,50 @@
+import type { Kysely } from 'kysely';
+import type { Tables } from '../db/schema.ts';
+import { findToken, noteTokenUse, rightsOfToken, type TokenWithRight } from '../db/tokens.ts';
+import type { IdentityProvider, Principal } from './identity.ts';
+import { hashSecret, sameHash } from './secrets.ts';
+
+export const tokenPrefix = 'forestay_';
+const name = 'token';
+/** `last_used_at` is written no more often than this. */
+const noteEveryMs = 60_000;
+
+/** The tokens that operators make with `POST /v1/tokens`. */
+export function tokenIdentity(db: Kysely<Tables>): IdentityProvider {
+  return {
+    name,
+    async authenticate(secret, instanceGuid) {
+      if (!secret.startsWith(tokenPrefix)) return undefined;
+      const secretHash = hashSecret(secret);
+      const token = await findToken(db, { secretHash }, instanceGuid);
+      // The index found it by its hash; compared again in constant time, so that nothing rests on how an index compares.
+      if (!token || !sameHash(token.secretHash, secretHash)) return undefined;
+      await noteUse(db, token);
+      return principalOf(db, token);
+    },
+    async resume(subject, instanceGuid) {
+      const token = await findToken(db, { id: Number(subject) }, instanceGuid);
+      return token && principalOf(db, token);
+    },
+  };
+}
+
+function principalOf(db: Kysely<Tables>, token: TokenWithRight): Principal {
+  return {
+    id: `token:${token.id}`,
+    name: token.name,
+    operator: token.operator,
+    right: token.right,
+    provider: name,
+    subject: String(token.id),
+    visibleInstances: async () =>
+      token.operator ? undefined : (await rightsOfToken(db, token.id)).map((right) => right.instanceGuid),
+  };
+}
+
+async function noteUse(db: Kysely<Tables>, token: TokenWithRight): Promise<void> {
+  const now = new Date();
+  const notSince = new Date(now.getTime() - noteEveryMs);
+  if (token.lastUsedAt && token.lastUsedAt >= notSince) return;
+  await noteTokenUse(db, token.id, now, notSince);
+}
