@@ -20,3 +20,17 @@ export async function identifySite(db: Kysely<Tables>, masterKey: Uint8Array): P
   unseal(masterKey, binding, row.master_key_check);
   return row.site_id;
 }
+
+/** The id of the store that was found behind a name before, undefined for a new one. */
+export async function knownStoreId(db: Kysely<Tables>, name: string): Promise<string | undefined> {
+  const row = await db.selectFrom('known_stores').select('store_id').where('name', '=', name).executeTakeFirst();
+  return row?.store_id;
+}
+
+export async function rememberStore(db: Kysely<Tables>, name: string, storeId: string): Promise<void> {
+  await db
+    .insertInto('known_stores')
+    .values({ name, store_id: storeId })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { fromKysely, fromPglite, PgBoss } from 'pg-boss';
 import type { Database } from '../db/open.ts';
 import type { JobSender, Log } from '../operations/context.ts';
@@ -47,7 +48,10 @@ export function jobSender(boss: PgBoss): JobSender {
   };
 }
 
-/** Makes the queue of a pool; does nothing where there is one. */
+/**
+ * Makes the queue of a pool; does nothing where there is one. Looks into it once, so that pg-boss has read its settings:
+ * within a transaction of the embedded database, which has one connection, it would wait for itself.
+ */
 export async function prepareQueue(boss: PgBoss, pool: string): Promise<void> {
   await boss.createQueue(queueOf(pool), {
     retryLimit: 0,
@@ -57,4 +61,5 @@ export async function prepareQueue(boss: PgBoss, pool: string): Promise<void> {
     deleteAfterSeconds: 24 * 60 * 60,
     notify: true,
   });
+  await boss.findJobs(queueOf(pool), { id: randomUUID() });
 }

@@ -1,0 +1,183 @@
+import { type Logger, pino } from 'pino';
+import type { Config, Secrets } from './config.ts';
+import { ForestayError } from './core/errors.ts';
+import { defaultPool } from './core/instance.ts';
+import { migrate } from './db/migrate.ts';
+import { type Database, openDatabase } from './db/open.ts';
+import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
+import type { Engine } from './engines/engine.ts';
+import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
+import { adminTokenProvider } from './auth/admin-token.ts';
+import { storedTokenProvider } from './auth/stored-token.ts';
+import { createServer } from './http/server.ts';
+import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
+import { startScheduler } from './jobs/scheduler.ts';
+import { adoptRunningTasks, startWorker } from './jobs/worker.ts';
+import type { Context } from './operations/context.ts';
+import { examineStore, examineTools, type Finding, isInUse, look } from './operations/examine.ts';
+import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
+import { createFilesystemStore } from './storage/filesystem/store.ts';
+import type { ObjectStore } from './storage/object-store.ts';
+
+/**
+ * The composition root: the only file that names every concrete engine, store and identity provider. Adding one is a line
+ * here.
+ */
+
+function makeEngines(config: Config): ReadonlyMap<string, Engine> {
+  const engines = [createPostgresqlEngine({ toolDirs: config.toolDirs })];
+  return new Map(engines.map((engine) => [engine.name, engine]));
+}
+
+/** Makes the adapter for a store's URL and, where it is one that can be set up, sets it up once. */
+async function openStore(url: string, knownId: string | undefined): Promise<{ store: ObjectStore; id: string }> {
+  const [, scheme, rest = ''] = /^([a-z0-9]+):(.*)$/.exec(url) ?? [];
+  switch (scheme) {
+    case 'file': {
+      const root = rest.replace(/^\/\/(?=\/)/, '');
+      if (!root.startsWith('/')) throw storeMisconfigured('A file: store needs an absolute path, for example file:/var/lib/forestay/store.');
+      const { id } = await prepareFilesystemStore(root, knownId === undefined ? {} : { expectedId: knownId });
+      return { store: createFilesystemStore({ root }), id };
+    }
+    default:
+      // The URL is not repeated: that of another kind of store may hold credentials.
+      throw storeMisconfigured('FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path.');
+  }
+}
+
+export interface SiteParts {
+  /** Serve the API. */
+  readonly api: boolean;
+  /** Run tasks, and the chores of the scheduler. */
+  readonly worker: boolean;
+  /** Whose tasks; the default pool when undefined. */
+  readonly pool: string | undefined;
+}
+
+export interface RunningSite {
+  /** Where the API listens, undefined without one. */
+  readonly url: string | undefined;
+  /** Stops in order: no new requests, then no new tasks, running ones back to the queue, then queue and database. */
+  close(): Promise<void>;
+}
+
+export async function startSite(config: Config, secrets: Secrets, parts: SiteParts): Promise<RunningSite> {
+  const log = makeLog(config);
+  await using starting = new AsyncDisposableStack();
+  const database = await openDatabase({ ...config, poolSize: config.concurrency * 2 + 8 });
+  starting.defer(() => database.close());
+  await migrate(database.kysely);
+  const boss = makeBoss(database, log);
+  await boss.start();
+  starting.defer(() => boss.stop({ graceful: false, close: true }));
+  await prepareQueue(boss, defaultPool);
+  const context = await makeContext(config, secrets, database, jobSender(boss), log);
+
+  if (parts.worker) {
+    if (database.embedded) await adoptRunningTasks(context);
+    const worker = await startWorker(context, boss, { pool: parts.pool ?? defaultPool, concurrency: config.concurrency });
+    starting.defer(() => worker.close());
+    const scheduler = startScheduler(context);
+    starting.defer(() => scheduler.close());
+  }
+  let url: string | undefined;
+  if (parts.api) {
+    const server = await createServer({
+      operations: context,
+      identity: [adminTokenProvider(secrets.adminToken), storedTokenProvider(database.kysely)],
+      publicUrl: config.publicUrl,
+      log,
+    });
+    starting.defer(() => server.close());
+    url = await server.listen(config.listen);
+  }
+  const running = starting.move();
+  return { url, close: () => running.disposeAsync() };
+}
+
+/** Brings the database to this version; resolves with the names of the migrations that ran. */
+export async function migrateSite(config: Config, secrets: Secrets): Promise<string[]> {
+  const database = await openDatabase({ ...config, poolSize: 2 });
+  try {
+    const applied = await migrate(database.kysely);
+    await identifySite(database.kysely, secrets.masterKey);
+    const boss = makeBoss(database, makeLog(config));
+    await boss.start();
+    await boss.stop({ graceful: false, close: true });
+    return applied;
+  } finally {
+    await database.close();
+  }
+}
+
+/** Looks at what is configured, reachable and installed; changes nothing but what a first start would. */
+export async function examine(config: Config, secrets: Secrets, signal: AbortSignal): Promise<Finding[]> {
+  const findings = [
+    await look('Node', async () => process.version),
+    await look('secrets', async () => `the master key is there; admin token: ${secrets.adminTokenFile ?? 'from the environment'}`),
+  ];
+  const knownIds = new Map<string, string | undefined>();
+  const urls = [config.store, ...config.secondaryStores];
+  findings.push(
+    await look('database', async () => {
+      const database = await openDatabase({ ...config, poolSize: 2 }).catch((error: unknown) => {
+        if (isInUse(error)) return undefined;
+        throw error;
+      });
+      if (!database) return `embedded in ${config.dataDir}, in use by a running Forestay`;
+      try {
+        const applied = await migrate(database.kysely);
+        await identifySite(database.kysely, secrets.masterKey);
+        for (const url of urls) knownIds.set(url, await knownStoreId(database.kysely, url));
+        const where = database.embedded ? `embedded in ${config.dataDir}` : 'PostgreSQL at DATABASE_URL';
+        return `${where}, ${applied.length === 0 ? 'up to date' : 'brought up to date'}; the master key is its own`;
+      } finally {
+        await database.close();
+      }
+    }),
+  );
+  for (const [position, url] of urls.entries()) {
+    const check = async () => examineStore((await openStore(url, knownIds.get(url))).store, signal);
+    findings.push(await look(position === 0 ? 'primary store' : `secondary store ${position}`, check));
+  }
+  for (const engine of makeEngines(config).values()) findings.push(...(await examineTools(engine, signal)));
+  return findings;
+}
+
+async function makeContext(
+  config: Config,
+  secrets: Secrets,
+  database: Database,
+  jobs: Context['jobs'],
+  log: Logger,
+): Promise<Context> {
+  const siteId = await identifySite(database.kysely, secrets.masterKey);
+  const primary = await openKnownStore(database, config.store);
+  const secondaries: ObjectStore[] = [];
+  for (const url of config.secondaryStores) secondaries.push(await openKnownStore(database, url));
+  return {
+    db: database.kysely,
+    engines: makeEngines(config),
+    stores: [primary, ...secondaries],
+    siteId,
+    masterKey: secrets.masterKey,
+    minKeyLength: config.minKeyLength,
+    retention: config.retention,
+    jobs,
+    log,
+  };
+}
+
+async function openKnownStore(database: Database, url: string): Promise<ObjectStore> {
+  const { store, id } = await openStore(url, await knownStoreId(database.kysely, url));
+  await rememberStore(database.kysely, url, id);
+  return store;
+}
+
+function makeLog(config: Config): Logger {
+  return pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+}
+
+function storeMisconfigured(message: string): ForestayError {
+  return new ForestayError('Misconfigured', message, { hint: 'docs/operating.md describes the stores.' });
+}
