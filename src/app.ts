@@ -1,4 +1,6 @@
 import { type Logger, pino } from 'pino';
+import { adminTokenProvider } from './auth/admin-token.ts';
+import { storedTokenProvider } from './auth/stored-token.ts';
 import type { Config, Secrets } from './config.ts';
 import { ForestayError } from './core/errors.ts';
 import { defaultPool } from './core/instance.ts';
@@ -7,8 +9,6 @@ import { type Database, openDatabase } from './db/open.ts';
 import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
 import type { Engine } from './engines/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
-import { adminTokenProvider } from './auth/admin-token.ts';
-import { storedTokenProvider } from './auth/stored-token.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
 import { startScheduler } from './jobs/scheduler.ts';
@@ -30,12 +30,18 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
 }
 
 /** Makes the adapter for a store's URL and, where it is one that can be set up, sets it up once. */
-async function openStore(url: string, knownId: string | undefined): Promise<{ store: ObjectStore; id: string }> {
+async function openStore(
+  url: string,
+  knownId: string | undefined,
+): Promise<{ store: ObjectStore; id: string }> {
   const [, scheme, rest = ''] = /^([a-z0-9]+):(.*)$/.exec(url) ?? [];
   switch (scheme) {
     case 'file': {
       const root = rest.replace(/^\/\/(?=\/)/, '');
-      if (!root.startsWith('/')) throw storeMisconfigured('A file: store needs an absolute path, for example file:/var/lib/forestay/store.');
+      if (!root.startsWith('/'))
+        throw storeMisconfigured(
+          'A file: store needs an absolute path, for example file:/var/lib/forestay/store.',
+        );
       const { id } = await prepareFilesystemStore(root, knownId === undefined ? {} : { expectedId: knownId });
       return { store: createFilesystemStore({ root }), id };
     }
@@ -75,7 +81,10 @@ export async function startSite(config: Config, secrets: Secrets, parts: SitePar
 
   if (parts.worker) {
     if (database.embedded) await adoptRunningTasks(context);
-    const worker = await startWorker(context, boss, { pool: parts.pool ?? defaultPool, concurrency: config.concurrency });
+    const worker = await startWorker(context, boss, {
+      pool: parts.pool ?? defaultPool,
+      concurrency: config.concurrency,
+    });
     starting.defer(() => worker.close());
     const scheduler = startScheduler(context);
     starting.defer(() => scheduler.close());
@@ -114,7 +123,10 @@ export async function migrateSite(config: Config, secrets: Secrets): Promise<str
 export async function examine(config: Config, secrets: Secrets, signal: AbortSignal): Promise<Finding[]> {
   const findings = [
     await look('Node', async () => process.version),
-    await look('secrets', async () => `the master key is there; admin token: ${secrets.adminTokenFile ?? 'from the environment'}`),
+    await look(
+      'secrets',
+      async () => `the master key is there; admin token: ${secrets.adminTokenFile ?? 'from the environment'}`,
+    ),
   ];
   const knownIds = new Map<string, string | undefined>();
   const urls = [config.store, ...config.secondaryStores];
@@ -175,7 +187,10 @@ async function openKnownStore(database: Database, url: string): Promise<ObjectSt
 }
 
 function makeLog(config: Config): Logger {
-  return pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+  return pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination(2),
+  );
 }
 
 function storeMisconfigured(message: string): ForestayError {

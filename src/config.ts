@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { parse as parseDotenv } from 'dotenv';
 import { ForestayError } from './core/errors.ts';
 import { masterKeyBytes } from './core/sealing.ts';
@@ -80,7 +80,10 @@ export async function readSecrets(env: Environment, dataDir: string): Promise<Se
   const tokenFile = path.join(dataDir, 'admin-token');
   const adminToken = env.FORESTAY_ADMIN_TOKEN ?? (await readOrMake(tokenFile, newAdminToken));
   if (adminToken.length < 16) {
-    throw misconfigured('The admin token is shorter than 16 characters.', 'Make one with: openssl rand -hex 32');
+    throw misconfigured(
+      'The admin token is shorter than 16 characters.',
+      'Make one with: openssl rand -hex 32',
+    );
   }
   return {
     masterKey: await masterKey(env, dataDir),
@@ -89,17 +92,87 @@ export async function readSecrets(env: Environment, dataDir: string): Promise<Se
   };
 }
 
+/** Whom the client commands talk to. */
+export interface ClientConfig {
+  /** Without a slash at the end. */
+  readonly url: string;
+  /** Undefined where none was found; `tokenMissing` then says what to do. */
+  readonly token: string | undefined;
+  readonly tokenMissing: string;
+}
+
+/**
+ * Whom to talk to and with which token: options, then the environment, then the site of this machine. The admin token of
+ * this machine's site is never sent anywhere else.
+ */
+export async function readClientConfig(
+  env: Environment,
+  options: { readonly url?: string | undefined; readonly tokenFile?: string | undefined } = {},
+): Promise<ClientConfig> {
+  const given = options.url ?? env.FORESTAY_URL;
+  const token =
+    options.tokenFile === undefined ? env.FORESTAY_TOKEN : await readSecretFile(options.tokenFile);
+  if (given !== undefined) {
+    return {
+      url: siteUrl(given, options.url === undefined ? 'FORESTAY_URL' : '--url'),
+      token,
+      tokenMissing: 'Set FORESTAY_TOKEN, or name a file that holds the token with --token-file.',
+    };
+  }
+  const { dataDir, listen } = readConfig(env);
+  const tokenFile = path.join(dataDir, 'admin-token');
+  const local = token ?? env.FORESTAY_ADMIN_TOKEN ?? (await readIfThere(tokenFile));
+  const host =
+    ({ '0.0.0.0': '127.0.0.1', '::': '::1' } as Record<string, string>)[listen.host] ?? listen.host;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${listen.port}`,
+    token: local,
+    tokenMissing: `There is no ${tokenFile} that may be read: set FORESTAY_URL and FORESTAY_TOKEN, or start a site here with: forestay serve`,
+  };
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function siteUrl(text: string, name: string): string {
+  const url = URL.parse(text);
+  if (
+    !url ||
+    !/^https?:$/.test(url.protocol) ||
+    url.search !== '' ||
+    url.hash !== '' ||
+    url.username !== '' ||
+    url.password !== ''
+  ) {
+    throw misconfigured(`${name} is not a plain http(s) URL.`, 'Example: https://forestay.example.org');
+  }
+  return text.replace(/\/+$/, '');
+}
+
 const newAdminToken = () => `forestay-admin-${randomBytes(32).toString('base64url')}`;
 
 async function masterKey(env: Environment, dataDir: string): Promise<Buffer> {
   const text =
     env.FORESTAY_MASTER_KEY ??
     (env.FORESTAY_MASTER_KEY_FILE === undefined
-      ? await readOrMake(path.join(dataDir, 'master.key'), () => randomBytes(masterKeyBytes).toString('base64'))
+      ? await readOrMake(path.join(dataDir, 'master.key'), () =>
+          randomBytes(masterKeyBytes).toString('base64'),
+        )
       : await readSecretFile(env.FORESTAY_MASTER_KEY_FILE));
   const key = Buffer.from(text, 'base64');
-  if (key.length !== masterKeyBytes || key.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, '')) {
-    throw misconfigured('The master key is not 32 bytes in base64.', 'Make one with: openssl rand -base64 32');
+  if (
+    key.length !== masterKeyBytes ||
+    key.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, '')
+  ) {
+    throw misconfigured(
+      'The master key is not 32 bytes in base64.',
+      'Make one with: openssl rand -base64 32',
+    );
   }
   return key;
 }
@@ -129,7 +202,13 @@ async function readOrMake(file: string, make: () => string): Promise<string> {
 }
 
 const known = new Set([
-  ...['FORESTAY_DATA_DIR', 'FORESTAY_LISTEN', 'FORESTAY_PUBLIC_URL', 'FORESTAY_STORE', 'FORESTAY_SECONDARY_STORES'],
+  ...[
+    'FORESTAY_DATA_DIR',
+    'FORESTAY_LISTEN',
+    'FORESTAY_PUBLIC_URL',
+    'FORESTAY_STORE',
+    'FORESTAY_SECONDARY_STORES',
+  ],
   ...['FORESTAY_MASTER_KEY', 'FORESTAY_MASTER_KEY_FILE', 'FORESTAY_ADMIN_TOKEN', 'FORESTAY_MIN_KEY_LENGTH'],
   ...['FORESTAY_CONCURRENCY', 'FORESTAY_MIN_BACKUP_COUNT', 'FORESTAY_RETENTION_DAYS', 'FORESTAY_TOOL_DIRS'],
   ...['FORESTAY_LOG_LEVEL', 'FORESTAY_URL', 'FORESTAY_TOKEN'],
@@ -139,7 +218,10 @@ const known = new Set([
 function refuseUnknown(env: Environment): void {
   const unknown = Object.keys(env).filter((name) => name.startsWith('FORESTAY_') && !known.has(name));
   if (unknown.length > 0) {
-    throw misconfigured(`There is no setting named ${unknown.join(', ')}.`, 'docs/operating.md lists all of them.');
+    throw misconfigured(
+      `There is no setting named ${unknown.join(', ')}.`,
+      'docs/operating.md lists all of them.',
+    );
   }
 }
 
@@ -147,7 +229,10 @@ function listenAddress(text: string): Config['listen'] {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || port > 65_535) {
-    throw misconfigured(`FORESTAY_LISTEN is "${text}".`, 'It must be host:port, for example 127.0.0.1:3000 or [::]:3000.');
+    throw misconfigured(
+      `FORESTAY_LISTEN is "${text}".`,
+      'It must be host:port, for example 127.0.0.1:3000 or [::]:3000.',
+    );
   }
   return { host: match[1] ?? match[2] ?? '', port };
 }
@@ -156,7 +241,10 @@ function publicUrl(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
-    throw misconfigured('FORESTAY_PUBLIC_URL is not an http(s) URL.', 'Example: https://forestay.example.org');
+    throw misconfigured(
+      'FORESTAY_PUBLIC_URL is not an http(s) URL.',
+      'Example: https://forestay.example.org',
+    );
   }
   return text.replace(/\/+$/, '');
 }
@@ -164,13 +252,19 @@ function publicUrl(text: string | undefined): string | undefined {
 function databaseUrl(text: string | undefined): string | undefined {
   // The value is not repeated: it usually holds a password.
   if (text !== undefined && !/^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '')) {
-    throw misconfigured('DATABASE_URL is not a PostgreSQL URL.', 'Example: postgresql://forestay:secret@db.example.org/forestay');
+    throw misconfigured(
+      'DATABASE_URL is not a PostgreSQL URL.',
+      'Example: postgresql://forestay:secret@db.example.org/forestay',
+    );
   }
   return text;
 }
 
 function list(text: string | undefined, separator: string): string[] {
-  return (text ?? '').split(separator).map((part) => part.trim()).filter((part) => part !== '');
+  return (text ?? '')
+    .split(separator)
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }
 
 function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
@@ -186,7 +280,8 @@ function integer(env: Environment, name: string, fallback: number, min: number, 
 function oneOf<T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: T): T {
   const text = env[name] ?? fallback;
   const value = allowed.find((candidate) => candidate === text);
-  if (value === undefined) throw misconfigured(`${name} is "${text}".`, `It must be one of ${allowed.join(', ')}.`);
+  if (value === undefined)
+    throw misconfigured(`${name} is "${text}".`, `It must be one of ${allowed.join(', ')}.`);
   return value;
 }
 

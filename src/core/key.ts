@@ -12,14 +12,24 @@ export const maxKeyBytes = 512;
  */
 export function assertAcceptableKey(passphrase: string, minLength: number): void {
   if ([...passphrase].length < minLength) {
-    throw new ForestayError('BadRequest', `The encryption key is too short: at least ${minLength} characters are needed.`, {
-      hint: 'Choose a longer key, for example with: openssl rand -base64 24',
-    });
+    throw new ForestayError(
+      'BadRequest',
+      `The encryption key is too short: at least ${minLength} characters are needed.`,
+      {
+        hint: 'Choose a longer key, for example with: openssl rand -base64 24',
+      },
+    );
   }
   if (Buffer.byteLength(passphrase) > maxKeyBytes) {
-    throw new ForestayError('BadRequest', `The encryption key is too long: at most ${maxKeyBytes} bytes are possible.`);
+    throw new ForestayError(
+      'BadRequest',
+      `The encryption key is too long: at most ${maxKeyBytes} bytes are possible.`,
+    );
   }
   if (/\p{Cc}|\p{Cs}/u.test(passphrase)) {
-    throw new ForestayError('BadRequest', 'The encryption key must not contain control characters or line breaks.');
+    throw new ForestayError(
+      'BadRequest',
+      'The encryption key must not contain control characters or line breaks.',
+    );
   }
 }

@@ -94,16 +94,26 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   }
   const format = (value as { format?: unknown } | null)?.format;
   if (typeof format === 'number' && format > 1) {
-    throw new ForestayError('IncompatibleBackup', `The backup has stored format ${format}; this version reads format 1.`, {
-      hint: 'Restore it with the version of Forestay that made it, or a newer one.',
-    });
+    throw new ForestayError(
+      'IncompatibleBackup',
+      `The backup has stored format ${format}; this version reads format 1.`,
+      {
+        hint: 'Restore it with the version of Forestay that made it, or a newer one.',
+      },
+    );
   }
   if (!Value.Check(ManifestSchema, value)) {
-    throw new ForestayError('BackupDamaged', 'The manifest of the backup is damaged: fields are missing or wrong.');
+    throw new ForestayError(
+      'BackupDamaged',
+      'The manifest of the backup is damaged: fields are missing or wrong.',
+    );
   }
   const { data } = value;
   if (data.chunks.length !== Math.ceil(data.size / data.chunk_size)) {
-    throw new ForestayError('BackupDamaged', 'The manifest of the backup is damaged: sizes and digests disagree.');
+    throw new ForestayError(
+      'BackupDamaged',
+      'The manifest of the backup is damaged: sizes and digests disagree.',
+    );
   }
   return value;
 }

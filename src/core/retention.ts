@@ -18,7 +18,11 @@ export interface RetainableBackup {
 export interface RetentionVerdict<B> {
   readonly backup: B;
   readonly action: 'keep' | 'remove';
-  readonly reason: 'one of the newest' | 'young enough' | 'in use by a restore' | 'older than the retention time';
+  readonly reason:
+    | 'one of the newest'
+    | 'young enough'
+    | 'in use by a restore'
+    | 'older than the retention time';
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -30,7 +34,9 @@ export function applyRetention<B extends RetainableBackup>(
   now: Date,
 ): RetentionVerdict<B>[] {
   const keepNewest = Math.max(1, policy.minBackupCount);
-  const newestFirst = backups.toSorted((a, b) => b.finishedAt.getTime() - a.finishedAt.getTime() || b.id - a.id);
+  const newestFirst = backups.toSorted(
+    (a, b) => b.finishedAt.getTime() - a.finishedAt.getTime() || b.id - a.id,
+  );
   return newestFirst.map((backup, position) => {
     const age = now.getTime() - backup.finishedAt.getTime();
     if (position < keepNewest) return { backup, action: 'keep', reason: 'one of the newest' };

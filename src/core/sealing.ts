@@ -28,10 +28,14 @@ export function unseal(masterKey: Uint8Array, binding: string, sealed: Uint8Arra
     decipher.setAuthTag(bytes.subarray(13, 29));
     return Buffer.concat([decipher.update(bytes.subarray(29)), decipher.final()]).toString('utf8');
   } catch (cause) {
-    throw new ForestayError('Misconfigured', 'A sealed secret does not open with the master key of this site.', {
-      hint: 'Start with the master key that this site was set up with (FORESTAY_MASTER_KEY or FORESTAY_MASTER_KEY_FILE).',
-      cause,
-    });
+    throw new ForestayError(
+      'Misconfigured',
+      'A sealed secret does not open with the master key of this site.',
+      {
+        hint: 'Start with the master key that this site was set up with (FORESTAY_MASTER_KEY or FORESTAY_MASTER_KEY_FILE).',
+        cause,
+      },
+    );
   }
 }
 

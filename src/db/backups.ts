@@ -31,7 +31,7 @@ const backupColumns = [
   'backup.suffix',
 ] as const;
 
-interface BackupColumns extends TaskColumns {
+export interface BackupColumns extends TaskColumns {
   id: number;
   instance_id: number;
   backup_id: string;
@@ -44,7 +44,7 @@ interface BackupColumns extends TaskColumns {
   suffix: string | null;
 }
 
-function backupOf(row: BackupColumns): Backup {
+export function backupOf(row: BackupColumns): Backup {
   return {
     id: row.id,
     instanceId: row.instance_id,
@@ -92,7 +92,11 @@ export async function findBackup(db: Reader, instanceId: number, id: number): Pr
 }
 
 /** The backup, its task locked until the transaction ends. */
-export async function lockBackup(trx: WriteTransaction, instanceId: number, id: number): Promise<Backup | undefined> {
+export async function lockBackup(
+  trx: WriteTransaction,
+  instanceId: number,
+  id: number,
+): Promise<Backup | undefined> {
   const row = await selectBackups(trx)
     .where('backup.instance_id', '=', instanceId)
     .where('backup.id', '=', id)
@@ -108,7 +112,10 @@ export async function findBackupByTask(db: Reader, taskId: number): Promise<Back
 
 /** Every backup this site knows under a `backup_guid`, deleted and failed ones too: what may explain an object in a store. */
 export async function listAllBackups(db: Reader, instanceId: number): Promise<Backup[]> {
-  const rows = await selectBackups(db).where('backup.instance_id', '=', instanceId).orderBy('backup.id').execute();
+  const rows = await selectBackups(db)
+    .where('backup.instance_id', '=', instanceId)
+    .orderBy('backup.id')
+    .execute();
   return rows.map(backupOf);
 }
 
@@ -142,7 +149,14 @@ export async function newestBackupMoment(db: Reader, backupGuid: string): Promis
 export async function describeBackup(
   trx: WriteTransaction,
   id: number,
-  facts: { size: number; plaintextSize: number; sha256: string; engineVersion: string; dataName: string; suffix: string },
+  facts: {
+    size: number;
+    plaintextSize: number;
+    sha256: string;
+    engineVersion: string;
+    dataName: string;
+    suffix: string;
+  },
 ): Promise<void> {
   await trx
     .updateTable('backups')

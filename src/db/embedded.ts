@@ -36,7 +36,8 @@ class DurableNodeFS extends NodeFS {
 
 // V8's optimising compiler takes 1.3 GB at its peak for PGlite's module, its baseline compiler 0.2 GB (both measured as
 // VmHWM), and queries as small as ours are not slower by it. Set before the first WebAssembly module is compiled.
-for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) v8.setFlagsFromString(flag);
+for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering'])
+  v8.setFlagsFromString(flag);
 
 // wal_sync_method=fsync because fdatasync is a no-op in PGlite's build of PostgreSQL.
 const startParams = [

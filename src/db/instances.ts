@@ -1,7 +1,7 @@
+import type { Selectable } from 'kysely';
 import type { InstanceState } from '../core/instance.ts';
 import type { KeySetBy } from '../core/key.ts';
 import type { InstanceTable, Reader, WriteTransaction } from './schema.ts';
-import type { Selectable } from 'kysely';
 
 export interface Instance {
   readonly id: number;
@@ -51,19 +51,33 @@ export async function findInstanceById(db: Reader, id: number): Promise<Instance
 
 /** The instance, locked until the transaction ends: whoever adds tasks, keys or restores to it waits for each other. */
 export async function lockInstance(trx: WriteTransaction, guid: string): Promise<Instance | undefined> {
-  const row = await trx.selectFrom('instances').selectAll().where('guid', '=', guid).forUpdate().executeTakeFirst();
+  const row = await trx
+    .selectFrom('instances')
+    .selectAll()
+    .where('guid', '=', guid)
+    .forUpdate()
+    .executeTakeFirst();
   return row && instanceOf(row);
 }
 
 export async function lockInstanceById(trx: WriteTransaction, id: number): Promise<Instance | undefined> {
-  const row = await trx.selectFrom('instances').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  const row = await trx
+    .selectFrom('instances')
+    .selectAll()
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst();
   return row && instanceOf(row);
 }
 
 /** Newest first; `guids` limits the list to those. */
 export async function listInstances(
   db: Reader,
-  options: { guids?: readonly string[] | undefined; limit?: number | undefined; beforeId?: number | undefined } = {},
+  options: {
+    guids?: readonly string[] | undefined;
+    limit?: number | undefined;
+    beforeId?: number | undefined;
+  } = {},
 ): Promise<Instance[]> {
   if (options.guids?.length === 0) return [];
   let query = db.selectFrom('instances').selectAll().orderBy('id', 'desc');
@@ -104,7 +118,9 @@ export async function updateInstance(
       ...(change.name !== undefined && { name: change.name }),
       ...(change.pool !== undefined && { pool: change.pool }),
       ...(change.connectionSealed !== undefined && { connection_sealed: change.connectionSealed }),
-      ...(change.excludeFromAutoBackup !== undefined && { exclude_from_auto_backup: change.excludeFromAutoBackup }),
+      ...(change.excludeFromAutoBackup !== undefined && {
+        exclude_from_auto_backup: change.excludeFromAutoBackup,
+      }),
       ...(change.state !== undefined && { state: change.state }),
       updated_at: now,
     })

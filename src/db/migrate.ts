@@ -21,5 +21,7 @@ export async function migrate(db: Kysely<Tables>): Promise<string[]> {
       cause: error,
     });
   }
-  return (results ?? []).filter((result) => result.status === 'Success').map((result) => result.migrationName);
+  return (results ?? [])
+    .filter((result) => result.status === 'Success')
+    .map((result) => result.migrationName);
 }

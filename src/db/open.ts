@@ -42,7 +42,12 @@ async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
 async function openServer(url: string, poolSize: number): Promise<Database> {
   const types: pg.CustomTypesConfig = {
     getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-      oid === int8 ? Number : (pg.types.getTypeParser as (oid: number, format?: string) => (value: string) => unknown)(oid, format),
+      oid === int8
+        ? Number
+        : (pg.types.getTypeParser as (oid: number, format?: string) => (value: string) => unknown)(
+            oid,
+            format,
+          ),
   } as pg.CustomTypesConfig;
   const pool = new pg.Pool({
     connectionString: url,

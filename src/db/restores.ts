@@ -164,7 +164,11 @@ export async function unsettledRestores(db: Reader): Promise<Restore[]> {
 
 /** Nothing is left of the restore's staging, and so its passphrase is not needed any more. */
 export async function markSettled(trx: WriteTransaction, id: number): Promise<void> {
-  await trx.updateTable('restores').set({ settled: true, passphrase_sealed: null }).where('id', '=', id).execute();
+  await trx
+    .updateTable('restores')
+    .set({ settled: true, passphrase_sealed: null })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** The replaced data is gone; `undoneAt` says that it was put back rather than discarded. */

@@ -23,7 +23,11 @@ export async function identifySite(db: Kysely<Tables>, masterKey: Uint8Array): P
 
 /** The id of the store that was found behind a name before, undefined for a new one. */
 export async function knownStoreId(db: Kysely<Tables>, name: string): Promise<string | undefined> {
-  const row = await db.selectFrom('known_stores').select('store_id').where('name', '=', name).executeTakeFirst();
+  const row = await db
+    .selectFrom('known_stores')
+    .select('store_id')
+    .where('name', '=', name)
+    .executeTakeFirst();
   return row?.store_id;
 }
 

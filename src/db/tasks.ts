@@ -119,7 +119,11 @@ export async function insertTask(
 }
 
 export async function findTask(db: Reader, id: number): Promise<Task | undefined> {
-  const row = await db.selectFrom('tasks as task').select(taskColumns).where('task.id', '=', id).executeTakeFirst();
+  const row = await db
+    .selectFrom('tasks as task')
+    .select(taskColumns)
+    .where('task.id', '=', id)
+    .executeTakeFirst();
   return row && taskOf(row);
 }
 
@@ -184,7 +188,12 @@ export async function writeProgress(
 ): Promise<{ cancelRequested: boolean }> {
   const row = await db
     .updateTable('tasks')
-    .set({ phase: progress.phase, bytes_in: progress.bytesIn, bytes_out: progress.bytesOut, progress_at: progress.now })
+    .set({
+      phase: progress.phase,
+      bytes_in: progress.bytesIn,
+      bytes_out: progress.bytesOut,
+      progress_at: progress.now,
+    })
     .where('id', '=', fence.id)
     .where('attempt', '=', fence.attempt)
     .where('status', '=', 'running')
@@ -328,5 +337,8 @@ export async function runningTasks(db: Reader): Promise<HeldTask[]> {
 }
 
 function superseded(fence: Fence): ForestayError {
-  return new ForestayError('AttemptSuperseded', `Attempt ${fence.attempt} of task ${fence.id} is not the current one any more.`);
+  return new ForestayError(
+    'AttemptSuperseded',
+    `Attempt ${fence.attempt} of task ${fence.id} is not the current one any more.`,
+  );
 }

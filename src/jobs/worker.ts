@@ -23,7 +23,12 @@ export async function startWorker(
   await prepareQueue(boss, options.pool);
   await boss.work<TaskJob>(
     queue,
-    { localConcurrency: options.concurrency, pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 2, heartbeatRefreshSeconds: 3 },
+    {
+      localConcurrency: options.concurrency,
+      pollingIntervalSeconds: 0.5,
+      notifyPollingIntervalSeconds: 2,
+      heartbeatRefreshSeconds: 3,
+    },
     async (jobs) => {
       for (const job of jobs) {
         const run = runTask(context, { taskId: job.data.taskId, jobId: job.id }, stop.signal);
@@ -66,7 +71,10 @@ async function giveNewJob(context: Context, held: HeldTask): Promise<void> {
     const jobId = randomUUID();
     await replaceJob(trx, task.id, jobId);
     await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id });
-    context.log.warn({ task_id: task.id, attempt: task.attempt }, 'the worker of a task died, the task goes to another');
+    context.log.warn(
+      { task_id: task.id, attempt: task.attempt },
+      'the worker of a task died, the task goes to another',
+    );
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { backupGuidOf } from '../core/backup.ts';
 import { ForestayError } from '../core/errors.ts';
 import { dataKey, dataName, type Manifest, manifestKey } from '../core/manifest.ts';
 import { keyBinding, seal } from '../core/sealing.ts';
@@ -8,7 +9,6 @@ import { endAttempt, type Task } from '../db/tasks.ts';
 import type { BackupSource } from '../engines/engine.ts';
 import { sealData } from '../pipeline/seal.ts';
 import { encodeManifest, signManifest, verifyManifest } from '../pipeline/signature.ts';
-import { backupGuidOf } from '../core/backup.ts';
 import { type Context, engineOf, openConnection, openKey } from './context.ts';
 import { isComplete, readStoredBackup } from './stored-backup.ts';
 import type { TaskRun } from './task-run.ts';
@@ -65,7 +65,11 @@ async function finishedEarlier(
  * Removes whatever the attempts of a backup left in the store. Only for a backup whose task has ended as failed or
  * deleted: while it has not, another attempt may yet find those objects whole and call them done.
  */
-export async function discardBackupObjects(context: Context, backup: Backup, signal: AbortSignal): Promise<void> {
+export async function discardBackupObjects(
+  context: Context,
+  backup: Backup,
+  signal: AbortSignal,
+): Promise<void> {
   await context.stores[0].delete(attemptKeys(backup.backupId, Math.max(1, backup.task.attempt)), signal);
 }
 
@@ -90,15 +94,21 @@ async function takeAndStore(context: Context, run: TaskRun, subject: Subject): P
   const source = await engineOf(context, instance.engine).backUp(connection, run.signal);
   const sealed = await sealSource(source, subject.passphrase, run);
   run.setPhase('transferring');
-  const written = await store.put(key, sealed.stored as Readable & AsyncIterable<Uint8Array>, { signal: run.signal });
+  const written = await store.put(key, sealed.stored as Readable & AsyncIterable<Uint8Array>, {
+    signal: run.signal,
+  });
 
   run.setPhase('verifying');
   const facts = sealed.facts();
   const found = await store.head(key, run.signal);
   if (written.size !== facts.data.size || found?.size !== facts.data.size) {
-    throw new ForestayError('StoreUnavailable', `The store holds ${found?.size ?? 'no'} bytes of ${facts.data.size} that were sent.`, {
-      hint: 'Try again; if it happens again, check the store.',
-    });
+    throw new ForestayError(
+      'StoreUnavailable',
+      `The store holds ${found?.size ?? 'no'} bytes of ${facts.data.size} that were sent.`,
+      {
+        hint: 'Try again; if it happens again, check the store.',
+      },
+    );
   }
   const manifest = signManifest(
     {
@@ -150,7 +160,9 @@ async function sealKeyOf(context: Context, { backup, instance, passphrase }: Sub
   return {
     key_version: backup.keyVersion,
     key_set_by: key?.setBy ?? 'system',
-    sealed_key: seal(context.masterKey, keyBinding(instance.guid, backup.keyVersion), passphrase).toString('base64'),
+    sealed_key: seal(context.masterKey, keyBinding(instance.guid, backup.keyVersion), passphrase).toString(
+      'base64',
+    ),
   } as const;
 }
 

@@ -1,11 +1,11 @@
 import type { Kysely } from 'kysely';
-import type { Engine } from '../engines/engine.ts';
 import { ForestayError } from '../core/errors.ts';
 import type { Connection } from '../core/instance.ts';
 import type { RetentionPolicy } from '../core/retention.ts';
 import { connectionBinding, keyBinding, unseal } from '../core/sealing.ts';
 import { findKey, type Instance } from '../db/instances.ts';
 import type { Reader, Tables, WriteTransaction } from '../db/schema.ts';
+import type { Engine } from '../engines/engine.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** What every operation works with; `app.ts` makes it once. */
@@ -26,7 +26,10 @@ export interface Context {
 export interface JobSender {
   /** Makes sure that the pool's queue exists. Outside of transactions. */
   preparePool(pool: string): Promise<void>;
-  send(trx: WriteTransaction, job: { pool: string; jobId: string; taskId: number; delaySeconds?: number }): Promise<void>;
+  send(
+    trx: WriteTransaction,
+    job: { pool: string; jobId: string; taskId: number; delaySeconds?: number },
+  ): Promise<void>;
 }
 
 /** A subset of pino's logger, so that operations need no logger's type. */
@@ -55,7 +58,12 @@ export function openConnection(context: Context, instance: Instance): Connection
 }
 
 /** The passphrase of one of an instance's key versions. */
-export async function openKey(context: Context, db: Reader, instance: Instance, version: number): Promise<string> {
+export async function openKey(
+  context: Context,
+  db: Reader,
+  instance: Instance,
+  version: number,
+): Promise<string> {
   const key = await findKey(db, instance.id, version);
   if (!key) {
     throw new ForestayError('Internal', `Key version ${version} of instance ${instance.guid} is missing.`);

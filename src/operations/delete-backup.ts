@@ -1,8 +1,8 @@
 import { ForestayError } from '../core/errors.ts';
 import { isFinished } from '../core/task.ts';
 import { type Backup, backupsInUse, lockBackup } from '../db/backups.ts';
-import { endUnclaimedTask } from '../db/tasks.ts';
 import { lockInstance } from '../db/instances.ts';
+import { endUnclaimedTask } from '../db/tasks.ts';
 import { discardBackupObjects } from './back-up.ts';
 import type { Context } from './context.ts';
 
@@ -10,7 +10,12 @@ import type { Context } from './context.ts';
  * Deletes a backup: first the row says so, then manifest and data go, so that a crash in between leaves orphans for the
  * sweep rather than a backup that says done and has no bytes. Throws `BackupInUse` while a restore uses it.
  */
-export async function deleteBackup(context: Context, guid: string, id: number, signal: AbortSignal): Promise<void> {
+export async function deleteBackup(
+  context: Context,
+  guid: string,
+  id: number,
+  signal: AbortSignal,
+): Promise<void> {
   const backup = await context.db.transaction().execute(async (trx) => {
     const instance = await lockInstance(trx, guid);
     const found = instance && (await lockBackup(trx, instance.id, id));
@@ -23,9 +28,15 @@ export async function deleteBackup(context: Context, guid: string, id: number, s
   await discardBackupObjects(context, backup, signal);
 }
 
-async function markDeleted(trx: Parameters<typeof lockBackup>[0], instanceId: number, backup: Backup): Promise<void> {
+async function markDeleted(
+  trx: Parameters<typeof lockBackup>[0],
+  instanceId: number,
+  backup: Backup,
+): Promise<void> {
   if (!isFinished(backup.task.status)) {
-    throw new ForestayError('BackupInUse', `Backup ${backup.id} is ${backup.task.status}.`, { hint: 'Cancel it, then delete it.' });
+    throw new ForestayError('BackupInUse', `Backup ${backup.id} is ${backup.task.status}.`, {
+      hint: 'Cancel it, then delete it.',
+    });
   }
   if ((await backupsInUse(trx, instanceId)).has(backup.id)) {
     throw new ForestayError('BackupInUse', `A restore is using backup ${backup.id}.`, {

@@ -1,6 +1,6 @@
 import type { Instance } from '../db/instances.ts';
-import { endUndo, restoresKeptForUndo } from '../db/restores.ts';
 import { findInstanceById } from '../db/instances.ts';
+import { endUndo, restoresKeptForUndo } from '../db/restores.ts';
 import { type Context, engineOf, openConnection } from './context.ts';
 
 /** How long a database may take to drop what was kept, in milliseconds. */
@@ -29,7 +29,9 @@ export async function discardReplacedData(
 
 /** Discards whatever has been kept for long enough, of all instances. */
 export async function discardExpiredUndo(context: Context, now: Date): Promise<void> {
-  const expired = (await restoresKeptForUndo(context.db)).filter((restore) => restore.undoUntil && restore.undoUntil <= now);
+  const expired = (await restoresKeptForUndo(context.db)).filter(
+    (restore) => restore.undoUntil && restore.undoUntil <= now,
+  );
   for (const instanceId of new Set(expired.map((restore) => restore.instanceId))) {
     const instance = await findInstanceById(context.db, instanceId);
     if (instance) await discardReplacedData(context, instance, { keptUntil: now });

@@ -42,7 +42,12 @@ export async function openDownload(
     throw new ForestayError('BackupNotFound', `There is no backup ${id} of this instance.`);
   }
   await refuseUnopenable(context, backup, wanted);
-  const stored = await findStoredBackup(context.stores, backupGuidOf(backup.backupId), backup.backupId, signal);
+  const stored = await findStoredBackup(
+    context.stores,
+    backupGuidOf(backup.backupId),
+    backup.backupId,
+    signal,
+  );
   const { manifest } = stored;
   const passphrase = await openKey(context, context.db, instance, backup.keyVersion);
   const keys = await verifyManifest(manifest, passphrase);
@@ -71,7 +76,8 @@ async function refuseUnopenable(context: Context, backup: Backup, wanted: Downlo
     throw new ForestayError('BackupNotDownloadable', message, { hint });
   };
   const { status } = backup.task;
-  if (status !== 'done') refuse(`Backup ${backup.id} is ${status}.`, 'Only a backup that is done can be downloaded.');
+  if (status !== 'done')
+    refuse(`Backup ${backup.id} is ${status}.`, 'Only a backup that is done can be downloaded.');
   const key = await findKey(context.db, backup.instanceId, backup.keyVersion);
   if (key?.setBy !== 'user') {
     refuse(

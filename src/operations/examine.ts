@@ -13,7 +13,10 @@ export interface Finding {
 }
 
 /** Runs a check; what it throws becomes a finding, with its hint. */
-export async function look(what: string, check: () => Promise<string | Omit<Finding, 'what'>>): Promise<Finding> {
+export async function look(
+  what: string,
+  check: () => Promise<string | Omit<Finding, 'what'>>,
+): Promise<Finding> {
   try {
     const seen = await check();
     return typeof seen === 'string' ? { what, state: 'ok', detail: seen } : { what, ...seen };

@@ -12,11 +12,20 @@ export async function expire(context: Context, now: Date, signal: AbortSignal): 
   }
 }
 
-async function expireInstance(context: Context, instance: Instance, now: Date, signal: AbortSignal): Promise<void> {
+async function expireInstance(
+  context: Context,
+  instance: Instance,
+  now: Date,
+  signal: AbortSignal,
+): Promise<void> {
   const inUse = await backupsInUse(context.db, instance.id);
   const good = (await listBackups(context.db, instance.id))
     .filter((backup) => backup.task.status === 'done')
-    .map((backup) => ({ id: backup.id, finishedAt: backup.task.statusChangedAt, inUse: inUse.has(backup.id) }));
+    .map((backup) => ({
+      id: backup.id,
+      finishedAt: backup.task.statusChangedAt,
+      inUse: inUse.has(backup.id),
+    }));
   for (const { backup, action, reason } of applyRetention(good, context.retention, now).reverse()) {
     if (action === 'keep') continue;
     signal.throwIfAborted();

@@ -3,9 +3,16 @@ import { isGuid } from '../core/backup.ts';
 import { ForestayError } from '../core/errors.ts';
 import { type Connection, defaultPool } from '../core/instance.ts';
 import { connectionBinding, keyBinding, seal } from '../core/sealing.ts';
-import { findInstance, type Instance, insertInstance, insertKey, lockInstance, updateInstance } from '../db/instances.ts';
-import { unfinishedTasks } from '../db/tasks.ts';
+import {
+  findInstance,
+  type Instance,
+  insertInstance,
+  insertKey,
+  lockInstance,
+  updateInstance,
+} from '../db/instances.ts';
 import type { WriteTransaction } from '../db/schema.ts';
+import { unfinishedTasks } from '../db/tasks.ts';
 import type { Probe } from '../engines/engine.ts';
 import { type Context, engineOf } from './context.ts';
 
@@ -32,9 +39,13 @@ export async function registerInstance(
   const existing = await findInstance(context.db, guid);
   if (existing?.state === 'provisioned') throw instanceExists(guid);
   if (existing && existing.engine !== engine.name) {
-    throw new ForestayError('InstanceExists', `The deleted instance ${guid} was of engine ${existing.engine}.`, {
-      hint: 'Register the new one under another instance_id.',
-    });
+    throw new ForestayError(
+      'InstanceExists',
+      `The deleted instance ${guid} was of engine ${existing.engine}.`,
+      {
+        hint: 'Register the new one under another instance_id.',
+      },
+    );
   }
   const connection = engine.parseConnection(registration.connection);
   const probe = await engine.probe(connection, signal);
@@ -46,9 +57,20 @@ export async function registerInstance(
     const found = await lockInstance(trx, guid);
     if (found?.state === 'provisioned') throw instanceExists(guid);
     if (found) {
-      await updateInstance(trx, found.id, { name: registration.name, pool, connectionSealed, state: 'provisioned' }, new Date());
+      await updateInstance(
+        trx,
+        found.id,
+        { name: registration.name, pool, connectionSealed, state: 'provisioned' },
+        new Date(),
+      );
     } else {
-      await insertNew(context, trx, { guid, name: registration.name, engine: engine.name, pool, connectionSealed });
+      await insertNew(context, trx, {
+        guid,
+        name: registration.name,
+        engine: engine.name,
+        pool,
+        connectionSealed,
+      });
     }
     return (await lockInstance(trx, guid))!;
   });
@@ -60,10 +82,12 @@ async function insertNew(
   trx: WriteTransaction,
   fresh: Pick<Instance, 'guid' | 'name' | 'engine' | 'pool' | 'connectionSealed'>,
 ): Promise<void> {
-  const instance = await insertInstance(trx, { ...fresh, backupGuid: randomUUID() }).catch((error: unknown) => {
-    if ((error as { code?: string }).code === '23505') throw instanceExists(fresh.guid);
-    throw error;
-  });
+  const instance = await insertInstance(trx, { ...fresh, backupGuid: randomUUID() }).catch(
+    (error: unknown) => {
+      if ((error as { code?: string }).code === '23505') throw instanceExists(fresh.guid);
+      throw error;
+    },
+  );
   const passphrase = randomBytes(32).toString('base64url');
   await insertKey(trx, instance.id, {
     version: 1,
@@ -105,7 +129,11 @@ export async function changeInstance(
   });
 }
 
-export async function setAutoBackupExclusion(context: Context, guid: string, excluded: boolean): Promise<void> {
+export async function setAutoBackupExclusion(
+  context: Context,
+  guid: string,
+  excluded: boolean,
+): Promise<void> {
   const instance = await requireInstance(context, guid);
   await context.db
     .transaction()

@@ -51,19 +51,36 @@ async function refuseSecondRestore(context: Context, instance: Instance): Promis
   }
 }
 
-async function refuseIncompatible(context: Context, instance: Instance, stored: StoredBackup, signal: AbortSignal): Promise<void> {
+async function refuseIncompatible(
+  context: Context,
+  instance: Instance,
+  stored: StoredBackup,
+  signal: AbortSignal,
+): Promise<void> {
   const { manifest } = stored;
   if (manifest.engine !== instance.engine) {
-    throw new ForestayError('IncompatibleBackup', `The backup is of engine ${manifest.engine}, this instance of ${instance.engine}.`, {
-      hint: `Perform the recovery into an instance of engine ${manifest.engine}.`,
-    });
+    throw new ForestayError(
+      'IncompatibleBackup',
+      `The backup is of engine ${manifest.engine}, this instance of ${instance.engine}.`,
+      {
+        hint: `Perform the recovery into an instance of engine ${manifest.engine}.`,
+      },
+    );
   }
   const source = { engineVersion: manifest.engine_version, details: manifest.engine_details };
-  await engineOf(context, instance.engine).assertRestorable(openConnection(context, instance), source, signal);
+  await engineOf(context, instance.engine).assertRestorable(
+    openConnection(context, instance),
+    source,
+    signal,
+  );
 }
 
 /** The newest backup under a GUID, or the one that a `backup_id` names, that some store holds whole. */
-async function newestWhole(stores: readonly ObjectStore[], guidOrId: string, signal: AbortSignal): Promise<StoredBackup> {
+async function newestWhole(
+  stores: readonly ObjectStore[],
+  guidOrId: string,
+  signal: AbortSignal,
+): Promise<StoredBackup> {
   const fork = parseBackupId(guidOrId);
   if (!fork && !isGuid(guidOrId)) {
     throw new ForestayError('BadRequest', 'backup_guid must be a GUID, or the backup_id of one backup.');
@@ -77,7 +94,8 @@ async function newestWhole(stores: readonly ObjectStore[], guidOrId: string, sig
     } catch (error) {
       if (signal.aborted) throw error;
       // A damaged or half-deleted backup is passed over for an older one; a store that does not answer is not.
-      if (!hasCode(error, 'BackupDamaged', 'BackupNotFound', 'ObjectMissing', 'IncompatibleBackup')) throw error;
+      if (!hasCode(error, 'BackupDamaged', 'BackupNotFound', 'ObjectMissing', 'IncompatibleBackup'))
+        throw error;
       reason ??= error;
     }
   }
@@ -88,7 +106,11 @@ async function newestWhole(stores: readonly ObjectStore[], guidOrId: string, sig
 }
 
 /** The ids of all backups with a manifest under a GUID, in any store, newest first. */
-async function backupIdsUnder(stores: readonly ObjectStore[], backupGuid: string, signal: AbortSignal): Promise<string[]> {
+async function backupIdsUnder(
+  stores: readonly ObjectStore[],
+  backupGuid: string,
+  signal: AbortSignal,
+): Promise<string[]> {
   const found = new Map<string, number>();
   let reason: unknown;
   for (const store of stores) {

@@ -9,7 +9,11 @@ import type { Context } from './context.ts';
 import { requireLockedInstance } from './instances.ts';
 
 /** Asks for a restore of one of the instance's own backups, with whatever key it was made. */
-export async function requestRestore(context: Context, guid: string, backupId: number): Promise<{ id: number }> {
+export async function requestRestore(
+  context: Context,
+  guid: string,
+  backupId: number,
+): Promise<{ id: number }> {
   return context.db.transaction().execute(async (trx) => {
     const instance = await requireLockedInstance(trx, guid);
     // Locked, so that a deletion of the backup either comes first or sees this restore.
@@ -18,7 +22,10 @@ export async function requestRestore(context: Context, guid: string, backupId: n
       throw new ForestayError('BackupNotFound', `There is no backup ${backupId} of this instance.`);
     }
     if (backup.task.status !== 'done') {
-      throw new ForestayError('BackupNotRestorable', `Backup ${backupId} is ${backup.task.status}; only one that is done can be restored.`);
+      throw new ForestayError(
+        'BackupNotRestorable',
+        `Backup ${backupId} is ${backup.task.status}; only one that is done can be restored.`,
+      );
     }
     return insertRequestedRestore(context, trx, instance, {
       backupId: backup.id,
@@ -34,7 +41,12 @@ export async function insertRequestedRestore(
   context: Context,
   trx: WriteTransaction,
   instance: Instance,
-  source: { backupId: number | null; sourceBackupId: string; passphraseSealed: Uint8Array | null; restoredFrom: Date },
+  source: {
+    backupId: number | null;
+    sourceBackupId: string;
+    passphraseSealed: Uint8Array | null;
+    restoredFrom: Date;
+  },
 ): Promise<{ id: number }> {
   const unfinished = await unfinishedTasks(trx, instance.id);
   if (unfinished.some((task) => task.kind === 'restore')) {
@@ -50,8 +62,12 @@ export async function insertRequestedRestore(
     jobId,
     triggeredAt: new Date(),
   });
-  const id = await insertRestore(trx, { ...source, taskId: task.id, instanceId: instance.id, ticketId: randomUUID() });
+  const id = await insertRestore(trx, {
+    ...source,
+    taskId: task.id,
+    instanceId: instance.id,
+    ticketId: randomUUID(),
+  });
   await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id });
   return { id };
 }
-

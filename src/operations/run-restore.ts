@@ -32,7 +32,11 @@ export async function runRestore(context: Context, run: TaskRun): Promise<void> 
  * After an attempt failed: makes sure that nothing of it is left. Resolves with `done` when it turns out that the change
  * had become visible all the same (the connection was lost just then): in that case the restore is done, and says so.
  */
-export async function settleFailedRestore(context: Context, task: Task, signal: AbortSignal): Promise<'done' | 'clean'> {
+export async function settleFailedRestore(
+  context: Context,
+  task: Task,
+  signal: AbortSignal,
+): Promise<'done' | 'clean'> {
   const { restore, instance } = await subjectOf(context, task);
   const report = await switchedEarlier(context, instance, restore, signal);
   if (!report) return 'clean';
@@ -45,7 +49,12 @@ async function subjectOf(context: Context, task: Task): Promise<{ restore: Resto
   return { restore, instance: (await findInstanceById(context.db, restore.instanceId))! };
 }
 
-async function finishRestore(context: Context, task: Task, restore: Restore, report: RestoreReport): Promise<void> {
+async function finishRestore(
+  context: Context,
+  task: Task,
+  restore: Restore,
+  report: RestoreReport,
+): Promise<void> {
   await context.db.transaction().execute(async (trx) => {
     const at = new Date();
     await endAttempt(trx, task, { status: 'done', at });
@@ -75,7 +84,9 @@ export async function switchedEarlier(
     method: 'staged',
     switchMs: null,
     undoable: engine.undo !== undefined,
-    notKept: ['What could not be kept is not known: the process that made the switch ended before it could say so.'],
+    notKept: [
+      'What could not be kept is not known: the process that made the switch ended before it could say so.',
+    ],
   };
 }
 
@@ -94,7 +105,10 @@ async function stageAndSwitch(
   );
   const { manifest } = stored;
   if (manifest.engine !== engine.name) {
-    throw new ForestayError('IncompatibleBackup', `The backup is of engine ${manifest.engine}, the instance of ${engine.name}.`);
+    throw new ForestayError(
+      'IncompatibleBackup',
+      `The backup is of engine ${manifest.engine}, the instance of ${engine.name}.`,
+    );
   }
   const bytes = openData({
     chunks: verifiedChunks({ manifest, read: dataReader(stored), signal: run.signal }),
@@ -120,9 +134,14 @@ async function stageAndSwitch(
 
 async function passphraseOf(context: Context, instance: Instance, restore: Restore): Promise<string> {
   if (restore.passphraseSealed) {
-    return unseal(context.masterKey, restorePassphraseBinding(instance.guid, restore.sourceBackupId), restore.passphraseSealed);
+    return unseal(
+      context.masterKey,
+      restorePassphraseBinding(instance.guid, restore.sourceBackupId),
+      restore.passphraseSealed,
+    );
   }
-  const backup = restore.backupId === null ? undefined : await findBackup(context.db, instance.id, restore.backupId);
+  const backup =
+    restore.backupId === null ? undefined : await findBackup(context.db, instance.id, restore.backupId);
   if (!backup) throw new ForestayError('BackupNotFound', `Backup ${restore.backupId} is gone.`);
   return openKey(context, context.db, instance, backup.keyVersion);
 }
@@ -138,9 +157,13 @@ async function openOwnKeys(stored: StoredBackup, passphrase: string) {
     return await verifyManifest(stored.manifest, passphrase);
   } catch (error) {
     if (!hasCode(error, 'EncryptionKeyMismatch')) throw error;
-    throw new ForestayError('BackupDamaged', 'The manifest of the backup was changed: its signature is not right.', {
-      hint: 'Use another backup, or the copy of this one in another store.',
-      cause: error,
-    });
+    throw new ForestayError(
+      'BackupDamaged',
+      'The manifest of the backup was changed: its signature is not right.',
+      {
+        hint: 'Use another backup, or the copy of this one in another store.',
+        cause: error,
+      },
+    );
   }
 }

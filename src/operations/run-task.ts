@@ -32,7 +32,11 @@ const cleanUpMs = 60_000;
  * the task is in its row; what this throws is trouble with the database. `signal` aborts when the worker stops; the task
  * then goes back to the queue.
  */
-export async function runTask(context: Context, job: { taskId: number; jobId: string }, signal: AbortSignal): Promise<void> {
+export async function runTask(
+  context: Context,
+  job: { taskId: number; jobId: string },
+  signal: AbortSignal,
+): Promise<void> {
   const task = await claim(context, job);
   if (!task) return;
   const about = { task_id: task.id, kind: task.kind, attempt: task.attempt };
@@ -75,7 +79,12 @@ async function claim(context: Context, job: { taskId: number; jobId: string }): 
 }
 
 /** Back to the queue when the worker stops or when trying again may help; failed otherwise, with everything removed. */
-async function settleFailure(context: Context, task: Task, thrown: unknown, stopping: boolean): Promise<void> {
+async function settleFailure(
+  context: Context,
+  task: Task,
+  thrown: unknown,
+  stopping: boolean,
+): Promise<void> {
   const error = toForestayError(thrown);
   const about = { task_id: task.id, kind: task.kind, attempt: task.attempt, code: error.code };
   try {
@@ -83,11 +92,18 @@ async function settleFailure(context: Context, task: Task, thrown: unknown, stop
     await assertHeld(context.db, task);
     const left = await settleRestoreIfAny(context, task);
     if (left === 'done') {
-      context.log.warn({ ...about, err: error }, 'the restore had switched before its attempt failed: it is done');
+      context.log.warn(
+        { ...about, err: error },
+        'the restore had switched before its attempt failed: it is done',
+      );
       return;
     }
     const again = stopping || (error.retryable && task.attempt < maxAttempts);
-    const message = stopping ? 'task interrupted, the worker stops' : again ? 'attempt failed, will be tried again' : 'task failed';
+    const message = stopping
+      ? 'task interrupted, the worker stops'
+      : again
+        ? 'attempt failed, will be tried again'
+        : 'task failed';
     context.log[again ? 'warn' : 'error']({ ...about, err: error }, message);
     await context.db.transaction().execute(async (trx) => {
       if (again) await requeue(context, trx, task, stopping ? undefined : error);
@@ -112,14 +128,24 @@ async function settleRestoreIfAny(context: Context, task: Task): Promise<'done' 
   }
 }
 
-async function requeue(context: Context, trx: WriteTransaction, task: Task, error: ForestayError | undefined): Promise<void> {
+async function requeue(
+  context: Context,
+  trx: WriteTransaction,
+  task: Task,
+  error: ForestayError | undefined,
+): Promise<void> {
   const jobId = randomUUID();
   await requeueAttempt(trx, task, { jobId, error: error ? describe(error) : null, at: new Date() });
   const delaySeconds = error ? retryDelaySeconds(task.attempt) : 0;
   await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id, delaySeconds });
 }
 
-async function fail(trx: WriteTransaction, task: Task, error: ForestayError, settled: boolean): Promise<void> {
+async function fail(
+  trx: WriteTransaction,
+  task: Task,
+  error: ForestayError,
+  settled: boolean,
+): Promise<void> {
   await endAttempt(trx, task, { status: 'failed', error: describe(error), at: new Date() });
   const restore = settled && task.kind === 'restore' ? await findRestoreByTask(trx, task.id) : undefined;
   if (restore) await markSettled(trx, restore.id);
@@ -130,7 +156,10 @@ async function removeObjects(context: Context, task: Task): Promise<void> {
     const backup = (await findBackupByTask(context.db, task.id))!;
     await discardBackupObjects(context, backup, AbortSignal.timeout(cleanUpMs));
   } catch (error) {
-    context.log.warn({ task_id: task.id, err: error }, 'what the attempt left in the store could not be removed yet');
+    context.log.warn(
+      { task_id: task.id, err: error },
+      'what the attempt left in the store could not be removed yet',
+    );
   }
 }
 

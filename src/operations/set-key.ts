@@ -9,7 +9,11 @@ import { requireLockedInstance } from './instances.ts';
  * Sets the key of an instance: backups from now on are made with it. Older versions stay, so that older backups restore as
  * before. Setting the newest key again adds no version.
  */
-export async function setKey(context: Context, guid: string, passphrase: string): Promise<{ version: number }> {
+export async function setKey(
+  context: Context,
+  guid: string,
+  passphrase: string,
+): Promise<{ version: number }> {
   assertAcceptableKey(passphrase, context.minKeyLength);
   return context.db.transaction().execute(async (trx) => {
     const instance = await requireLockedInstance(trx, guid);

@@ -59,7 +59,10 @@ export async function findStoredBackup(
     try {
       const stored = await readStoredBackup(store, backupGuid, backupId, signal);
       if (await isComplete(stored, signal)) return stored;
-      reason ??= new ForestayError('BackupDamaged', `The data of backup ${backupId} is missing or of the wrong size.`);
+      reason ??= new ForestayError(
+        'BackupDamaged',
+        `The data of backup ${backupId} is missing or of the wrong size.`,
+      );
     } catch (error) {
       if (signal.aborted) throw error;
       if (!hasCode(error, 'ObjectMissing')) reason ??= error;
@@ -73,7 +76,8 @@ async function readAll(stream: Readable): Promise<Buffer> {
   let size = 0;
   for await (const part of stream as AsyncIterable<Buffer>) {
     size += part.length;
-    if (size > maxManifestBytes) throw new ForestayError('BackupDamaged', 'The manifest of the backup is too large to be one.');
+    if (size > maxManifestBytes)
+      throw new ForestayError('BackupDamaged', 'The manifest of the backup is too large to be one.');
     parts.push(part);
   }
   return Buffer.concat(parts);

@@ -20,7 +20,8 @@ export async function sweep(context: Context, now: Date, signal: AbortSignal): P
   await settleRestores(context, signal);
   await discardExpiredUndo(context, now);
   const before = new Date(now.getTime() - orphanAgeMs);
-  for (const instance of await listInstances(context.db)) await removeOrphans(context, instance, before, signal);
+  for (const instance of await listInstances(context.db))
+    await removeOrphans(context, instance, before, signal);
   await context.stores[0].removeAbandonedPuts?.(before, signal);
 }
 
@@ -35,20 +36,33 @@ async function settleRestores(context: Context, signal: AbortSignal): Promise<vo
       await context.db.transaction().execute(async (trx) => {
         if (report) {
           await completeTask(trx, restore.task.id);
-          await describeRestore(trx, restore.id, { ...report, undoUntil: undoLimit(report, restore.task.statusChangedAt) });
+          await describeRestore(trx, restore.id, {
+            ...report,
+            undoUntil: undoLimit(report, restore.task.statusChangedAt),
+          });
         }
         await markSettled(trx, restore.id);
       });
     } catch (error) {
       if (signal.aborted) throw error;
-      context.log.warn({ err: error, restore_id: restore.id }, 'staging of a restore could not be removed yet');
+      context.log.warn(
+        { err: error, restore_id: restore.id },
+        'staging of a restore could not be removed yet',
+      );
     }
   }
 }
 
-async function removeOrphans(context: Context, instance: Instance, before: Date, signal: AbortSignal): Promise<void> {
+async function removeOrphans(
+  context: Context,
+  instance: Instance,
+  before: Date,
+  signal: AbortSignal,
+): Promise<void> {
   const [store] = context.stores;
-  const known = new Map((await listAllBackups(context.db, instance.id)).map((backup) => [backup.backupId, backup]));
+  const known = new Map(
+    (await listAllBackups(context.db, instance.id)).map((backup) => [backup.backupId, backup]),
+  );
   const orphans: string[] = [];
   for await (const object of store.list(`${instance.backupGuid}/`, signal)) {
     if (object.modifiedAt <= before && isOrphan(object, known)) orphans.push(object.key);

@@ -69,7 +69,10 @@ export function startTaskRun(db: Kysely<Tables>, task: Task, outer: AbortSignal)
 export async function assertHeld(db: Kysely<Tables>, task: Task): Promise<void> {
   const current = await findTask(db, task.id);
   if (current?.status !== 'running' || current.attempt !== task.attempt) {
-    throw new ForestayError('AttemptSuperseded', `Attempt ${task.attempt} of task ${task.id} is not the current one any more.`);
+    throw new ForestayError(
+      'AttemptSuperseded',
+      `Attempt ${task.attempt} of task ${task.id} is not the current one any more.`,
+    );
   }
 }
 

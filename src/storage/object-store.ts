@@ -5,7 +5,8 @@ import type { Readable } from 'node:stream';
  * they neither retry nor log. They translate every foreign error into one of
  * `ObjectMissing`, `ObjectExists`, `StoreDenied`, `StoreFull`, `StoreUnavailable`, `StoreTimeout`, `BackupDamaged`.
  *
- * Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`; an adapter refuses any other (`BadRequest`).
+ * Keys are as `core/object-key.ts` says; an adapter refuses any other (`BadRequest`), and none lies below another (`a` and
+ * `a/b`), because the store that is a folder could not hold both.
  */
 export interface ObjectStore {
   /** For people: where it is, without credentials. */
@@ -14,7 +15,8 @@ export interface ObjectStore {
   /**
    * Stores a stream of unknown length under a key: wholly and durably, or not at all. Nothing is visible under the key
    * before everything is; when the source fails or the signal aborts, nothing remains. Replaces what lies there, unless
-   * `ifAbsent`: then it throws `ObjectExists` and changes nothing. Memory is bounded. Resolves with the size in bytes.
+   * `ifAbsent`: then it throws `ObjectExists` and changes nothing. Memory is bounded. Always ends its source; rejects with
+   * the source's own error, or the signal's reason. The source must not reuse a chunk it has yielded. Resolves with the size in bytes.
    */
   put(key: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<{ size: number }>;
 
@@ -41,7 +43,7 @@ export interface PutOptions {
 
 export interface GetOptions {
   readonly signal: AbortSignal;
-  /** First byte, and the one after the last; `end` may lie beyond the object. */
+  /** First byte, and the one after the last. What lies beyond the object is left out, so a range may turn out empty. */
   readonly range?: { readonly start: number; readonly end: number };
 }
 

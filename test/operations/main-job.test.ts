@@ -19,7 +19,12 @@ describe('the main job', () => {
     const { id } = await requestBackup(site.context, guid);
     const backup = await backupEnds(site.context, id);
     expect(backup.task).toMatchObject({ status: 'done', error: null, attempt: 1 });
-    expect(backup).toMatchObject({ plaintextSize: 18, engineVersion: '1.0', dataName: 'data', keyVersion: 1 });
+    expect(backup).toMatchObject({
+      plaintextSize: 18,
+      engineVersion: '1.0',
+      dataName: 'data',
+      keyVersion: 1,
+    });
 
     await writeFile(file, 'the data of tuesday');
     const restore = await restoreEnds(site.context, (await requestRestore(site.context, guid, id)).id);
@@ -28,7 +33,9 @@ describe('the main job', () => {
 
     await undoRestore(site.context, guid, restore.id, never);
     expect(await readFile(file, 'utf8')).toBe('the data of tuesday');
-    await expect(undoRestore(site.context, guid, restore.id, never)).rejects.toMatchObject({ code: 'UndoUnavailable' });
+    await expect(undoRestore(site.context, guid, restore.id, never)).rejects.toMatchObject({
+      code: 'UndoUnavailable',
+    });
   });
 
   test('promise 5: a new key never makes an old backup unreadable', async () => {
@@ -41,7 +48,11 @@ describe('the main job', () => {
       expect((await backupEnds(site.context, id)).task.status).toBe('done');
       backups.push(id);
     }
-    const expected = ['made under the key of the system', 'made under the first key of the user', 'made under the second key of the user'];
+    const expected = [
+      'made under the key of the system',
+      'made under the first key of the user',
+      'made under the second key of the user',
+    ];
     for (const [index, id] of backups.entries()) {
       await restoreEnds(site.context, (await requestRestore(site.context, guid, id)).id);
       expect(await readFile(file, 'utf8')).toBe(expected[index]);

@@ -1,6 +1,6 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { Type } from 'typebox';
 import { ForestayError } from '../../src/core/errors.ts';
@@ -26,7 +26,8 @@ export interface FakeEngine extends Engine {
 export function createFakeEngine(name = 'fake'): FakeEngine {
   const faults: FakeEngine['faults'] = {};
   const file = (connection: Connection) => String(connection.file);
-  const staged = (connection: Connection, ticketId: string, attempt: number) => `${file(connection)}.${ticketId}.${attempt}`;
+  const staged = (connection: Connection, ticketId: string, attempt: number) =>
+    `${file(connection)}.${ticketId}.${attempt}`;
   const kept = (connection: Connection, ticketId: string) => `${file(connection)}.${ticketId}.kept`;
   return {
     name,
@@ -42,7 +43,9 @@ export function createFakeEngine(name = 'fake'): FakeEngine {
     },
     async probe(connection) {
       if (!existsSync(file(connection))) {
-        throw new ForestayError('InstanceUnreachable', `There is no file ${file(connection)}.`, { hint: 'Make it.' });
+        throw new ForestayError('InstanceUnreachable', `There is no file ${file(connection)}.`, {
+          hint: 'Make it.',
+        });
       }
       return { engineVersion: '1.0', warnings: [] };
     },
@@ -78,7 +81,8 @@ export function createFakeEngine(name = 'fake'): FakeEngine {
       return { method: 'staged', switchMs: 1, undoable: true, notKept: [] };
     },
     async settleRestore(connection, ticketId) {
-      for (let attempt = 1; attempt <= 5; attempt++) await rm(staged(connection, ticketId, attempt), { force: true });
+      for (let attempt = 1; attempt <= 5; attempt++)
+        await rm(staged(connection, ticketId, attempt), { force: true });
       return existsSync(kept(connection, ticketId)) ? 'switched' : 'clean';
     },
     undo: {

@@ -54,7 +54,11 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const logLines: string[] = [];
   const note = (fields: object, message: string) => {
-    logLines.push(JSON.stringify({ message, ...fields }, (_, value) => (value instanceof Error ? `${value.stack}` : value)));
+    logLines.push(
+      JSON.stringify({ message, ...fields }, (_, value) =>
+        value instanceof Error ? `${value.stack}` : value,
+      ),
+    );
   };
   const log: Log = { info: note, warn: note, error: note };
   const database = await openDatabase({ dataDir: folder, databaseUrl: options.databaseUrl, poolSize: 10 });
@@ -108,7 +112,11 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
 }
 
 /** Polls until the value is there; fails after a minute, saying what it waited for. */
-export async function until<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, timeoutMs = 60_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 60_000,
+): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await look();
@@ -121,15 +129,21 @@ export async function until<T>(what: string, look: () => Promise<T | undefined |
 const isEnded = (task: Task) => task.status !== 'queued' && task.status !== 'running';
 
 export async function backupEnds(context: Context, id: number, timeoutMs?: number) {
-  const row = () => context.db.selectFrom('backups').select('instance_id').where('id', '=', id).executeTakeFirstOrThrow();
+  const row = () =>
+    context.db.selectFrom('backups').select('instance_id').where('id', '=', id).executeTakeFirstOrThrow();
   const { instance_id } = await row();
-  const find = async () => (await listBackups(context.db, instance_id)).find((backup) => backup.id === id && isEnded(backup.task));
+  const find = async () =>
+    (await listBackups(context.db, instance_id)).find((backup) => backup.id === id && isEnded(backup.task));
   return until(`the end of backup ${id}`, find, timeoutMs);
 }
 
 export async function restoreEnds(context: Context, id: number, timeoutMs?: number) {
-  const row = () => context.db.selectFrom('restores').select('instance_id').where('id', '=', id).executeTakeFirstOrThrow();
+  const row = () =>
+    context.db.selectFrom('restores').select('instance_id').where('id', '=', id).executeTakeFirstOrThrow();
   const { instance_id } = await row();
-  const find = async () => (await listRestores(context.db, instance_id)).find((restore) => restore.id === id && isEnded(restore.task));
+  const find = async () =>
+    (await listRestores(context.db, instance_id)).find(
+      (restore) => restore.id === id && isEnded(restore.task),
+    );
   return until(`the end of restore ${id}`, find, timeoutMs);
 }

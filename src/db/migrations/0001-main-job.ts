@@ -56,7 +56,9 @@ export const mainJob: Migration = {
         status_changed_at timestamptz(3) not null default now()
       )`.execute(db);
     await sql`create index tasks_of_instance on forestay.tasks (instance_id, id)`.execute(db);
-    await sql`create index unfinished_tasks on forestay.tasks (id) where status in ('queued', 'running')`.execute(db);
+    await sql`create index unfinished_tasks on forestay.tasks (id) where status in ('queued', 'running')`.execute(
+      db,
+    );
     await sql`
       create table forestay.backups (
         id integer generated always as identity primary key,
@@ -93,7 +95,9 @@ export const mainJob: Migration = {
     await sql`create index restores_of_instance on forestay.restores (instance_id, id desc)`.execute(db);
     await sql`create index restores_of_backup on forestay.restores (backup_id)`.execute(db);
     await sql`create index unsettled_restores on forestay.restores (id) where not settled`.execute(db);
-    await sql`create index kept_for_undo on forestay.restores (undo_until) where undo_until is not null`.execute(db);
+    await sql`create index kept_for_undo on forestay.restores (undo_until) where undo_until is not null`.execute(
+      db,
+    );
     await sql`
       create table forestay.tokens (
         id integer generated always as identity primary key,
@@ -129,7 +133,9 @@ export const mainJob: Migration = {
         created_at timestamptz(3) not null default now(),
         primary key (scope, key)
       )`.execute(db);
-    await sql`create index idempotent_requests_by_age on forestay.idempotent_requests (created_at)`.execute(db);
+    await sql`create index idempotent_requests_by_age on forestay.idempotent_requests (created_at)`.execute(
+      db,
+    );
     await sql`
       create table forestay.failed_attempts (
         scope text primary key,

@@ -2,7 +2,7 @@ import { unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assertMounted, isErrno, onDisk } from './errors.ts';
 import { assertNoLinks, removeEmptyFolders, syncFolder } from './folders.ts';
-import { foldersOf, pathOf } from './keys.ts';
+import { foldersOf, pathOf } from './paths.ts';
 
 /**
  * Removes objects, makes that durable, then removes the folders that became empty, up to the root. A concurrent put that

@@ -1,6 +1,6 @@
 import { lstat, mkdir, open, rmdir } from 'node:fs/promises';
 import { errno, isErrno } from './errors.ts';
-import { foldersOf } from './keys.ts';
+import { foldersOf } from './paths.ts';
 
 /** Makes the folders a key lies in; those it had to make are added to `made`, outermost first, also when it fails. */
 export async function makeFolders(root: string, key: string, made: string[]): Promise<void> {

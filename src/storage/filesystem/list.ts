@@ -1,10 +1,10 @@
 import type { Dir } from 'node:fs';
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assertPrefix, isSegment } from '../../core/object-key.ts';
 import type { ObjectInfo } from '../object-store.ts';
 import { assertMounted, isErrno, onDisk } from './errors.ts';
 import { assertNoLinks } from './folders.ts';
-import { assertPrefix, isSegment } from './keys.ts';
 
 /**
  * Walks the folders as it is read: memory does not grow with the number of objects. Objects put or deleted meanwhile may

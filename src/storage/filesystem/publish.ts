@@ -2,7 +2,7 @@ import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { ForestayError } from '../../core/errors.ts';
 import { assertMounted, isErrno, objectExists, onDisk } from './errors.ts';
 import { makeFolders, removeEmptyFolders, syncFolder } from './folders.ts';
-import { foldersOf, pathOf } from './keys.ts';
+import { foldersOf, pathOf } from './paths.ts';
 import type { TempFile } from './temp-file.ts';
 
 /** How often a concurrent delete may take the folder away under a put before the put gives up. */

@@ -1,7 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { assertKey } from '../../core/object-key.ts';
 import { assertMounted, errno, isErrno, objectExists, onDisk } from './errors.ts';
-import { assertKey, pathOf } from './keys.ts';
+import { pathOf } from './paths.ts';
 import { publish } from './publish.ts';
 import { createTempFile, discardTempFile, type TempFile } from './temp-file.ts';
 import { writeSource } from './write-source.ts';

@@ -5,7 +5,7 @@ import { ForestayError } from '../../core/errors.ts';
 import type { GetOptions, ObjectInfo } from '../object-store.ts';
 import { assertMounted, isErrno, onDisk } from './errors.ts';
 import { assertNoLinks } from './folders.ts';
-import { pathOf } from './keys.ts';
+import { pathOf } from './paths.ts';
 
 /** Bytes of one read; as many again may wait in the stream. */
 const readBytes = 512 * 1024;

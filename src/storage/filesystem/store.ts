@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
+import { assertKey } from '../../core/object-key.ts';
 import type { ObjectStore } from '../object-store.ts';
 import { deleteObjects } from './delete.ts';
-import { assertKey } from './keys.ts';
 import { listObjects } from './list.ts';
 import { putObject } from './put.ts';
 import { getObject, headObject } from './read.ts';

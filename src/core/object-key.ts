@@ -1,5 +1,6 @@
-import { join } from 'node:path';
-import { ForestayError } from '../../core/errors.ts';
+import { ForestayError } from './errors.ts';
+
+/** Keys of objects in stores: what every store can take, and nothing that means something to one of them. */
 
 /** Bytes; what S3 takes. */
 const maxKeyLength = 1024;
@@ -25,14 +26,4 @@ export function assertPrefix(prefix: string): void {
 /** Whether a folder entry can be (part of) a key. */
 export function isSegment(name: string): boolean {
   return name.length <= maxSegmentLength && segmentPattern.test(name);
-}
-
-export function pathOf(root: string, key: string): string {
-  return join(root, key);
-}
-
-/** The folders a key lies in, outermost first, without the root. */
-export function foldersOf(root: string, key: string): string[] {
-  const segments = key.split('/').slice(0, -1);
-  return segments.map((_, index) => join(root, ...segments.slice(0, index + 1)));
 }
