@@ -180,13 +180,16 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
     await closed(child.stderr, 1_000);
     reject(toolFailed(command, new ChildExit(code, signal, stderr.text)));
   });
+  let over = false;
   child.once('close', (code) => {
+    over = true;
     if (code === 0) resolve();
   });
   if (child.pid !== undefined) killAtExit(child);
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= endGroup(child, processGone);
+    // Once all is over its id may be that of somebody else.
+    stopping ??= over ? Promise.resolve() : endGroup(child, processGone);
     return stopping;
   };
   return { stdin: child.stdin, stdout: child.stdout, stderr, exited, stop };

@@ -222,6 +222,12 @@ describe('verified chunks', () => {
     expect(asked).toEqual([{ start: 2000, end: 4000 }]);
   });
 
+  test('are refused at the end when the digest of the whole is not right', async () => {
+    const manifest = { data: { ...backup.manifest.data, sha256: other.manifest.data.sha256 } };
+    const chunks = verifiedChunks({ manifest, read: readerOf(backup.stored), signal: never });
+    await expect(collect(chunks)).rejects.toMatchObject({ code: 'BackupDamaged' });
+  });
+
   test('pass on an error of the store, and free the stream when the reader leaves or the signal aborts', async () => {
     const unavailable = new ForestayError('StoreUnavailable', 'the store does not answer');
     const failing = verifiedChunks({
