@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { clientConfig } from './postgres-client.ts';
 import { findServerBinaries } from './postgres-server.ts';
 
 /** What a database holds, in a form that is equal when the databases are: compare with `toEqual`. */
@@ -19,10 +20,12 @@ export interface DatabaseFingerprint {
 
 /** Reads it with the rights of the URL, which should be a superuser's: row-level security hides rows from others. */
 export async function databaseFingerprint(url: string): Promise<DatabaseFingerprint> {
-  const client = new pg.Client({ connectionString: url, application_name: 'compare' });
+  const client = new pg.Client({ ...clientConfig(url), application_name: 'compare' });
   await client.connect();
   try {
-    await client.query("SET row_security = off; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET timezone = 'UTC'");
+    await client.query(
+      "SET row_security = off; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET timezone = 'UTC'",
+    );
     return {
       schema: await readSchema(url),
       tables: await readAll(client, tablesSql, (name) => [
@@ -31,10 +34,11 @@ export async function databaseFingerprint(url: string): Promise<DatabaseFingerpr
       sequences: await readAll(client, sequencesSql, (name) => [
         `SELECT last_value || ' ' || is_called AS value FROM ${name}`,
       ]),
-      largeObjects: await readAll(client, 'SELECT oid::text AS name FROM pg_largeobject_metadata ORDER BY oid', (name) => [
-        'SELECT md5(lo_get($1::oid)) AS value',
-        [name],
-      ]),
+      largeObjects: await readAll(
+        client,
+        'SELECT oid::text AS name FROM pg_largeobject_metadata ORDER BY oid',
+        (name) => ['SELECT md5(lo_get($1::oid)) AS value', [name]],
+      ),
     };
   } finally {
     await client.end();
@@ -63,18 +67,22 @@ async function readAll(
 
 /** Not by the code under test, and with the password in the environment. */
 async function readSchema(url: string): Promise<string[]> {
-  const { hostname, port, username, password, pathname } = new URL(url);
-  const { stdout } = await promisify(execFile)(join(findServerBinaries() ?? '', 'pg_dump'), ['--schema-only', '-w'], {
-    maxBuffer: 256 * 1024 * 1024,
-    env: {
-      PGHOST: hostname,
-      PGPORT: port,
-      PGUSER: decodeURIComponent(username),
-      PGPASSWORD: decodeURIComponent(password),
-      PGDATABASE: decodeURIComponent(pathname.slice(1)),
-      LC_ALL: 'C',
+  const { host, port, user, password, database } = clientConfig(url);
+  const { stdout } = await promisify(execFile)(
+    join(findServerBinaries() ?? '', 'pg_dump'),
+    ['--schema-only', '-w'],
+    {
+      maxBuffer: 256 * 1024 * 1024,
+      env: {
+        PGHOST: host ?? '',
+        PGPORT: String(port),
+        PGUSER: user ?? '',
+        PGPASSWORD: String(password),
+        PGDATABASE: database ?? '',
+        LC_ALL: 'C',
+      },
     },
-  });
+  );
   return stdout.split('\n').filter((line) => line !== '' && !/^(--|\\restrict|\\unrestrict)/.test(line));
 }
 

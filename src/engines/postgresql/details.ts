@@ -99,7 +99,7 @@ const ownersSql = `SELECT DISTINCT pg_get_userbyid(o.owner)::text AS text FROM (
         `SELECT '${catalogue}'::regclass AS classid, oid AS objid, ${owner} AS owner FROM ${catalogue} WHERE oid >= ${firstNormalOid}`,
     )
     .join(' UNION ALL ')}
-  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'e')
+  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype IN ('e', 'i'))
     AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE o.classid = 'pg_class'::regclass AND c.oid = o.objid AND n.nspname ~ '^pg_(toast|temp)')
   ORDER BY 1`;
@@ -118,6 +118,6 @@ const superuserOnlySql = `SELECT 'event trigger ' || quote_ident(evtname) AS tex
   UNION ALL SELECT 'foreign data wrapper ' || quote_ident(fdwname) FROM pg_foreign_data_wrapper f
     WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_foreign_data_wrapper'::regclass AND e.objid = f.oid AND e.deptype = 'e')
   UNION ALL SELECT 'function ' || p.oid::regprocedure::text || ' in ' || l.lanname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-    WHERE NOT l.lanpltrusted AND p.oid >= ${firstNormalOid}
-    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+    WHERE NOT l.lanpltrusted AND p.prokind <> 'a' AND p.oid >= ${firstNormalOid}
+    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
   ORDER BY 1`;

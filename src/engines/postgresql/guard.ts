@@ -91,7 +91,7 @@ export function createGuard(options: GuardOptions): Guard {
     if (statement === 'SET transaction_timeout = 0;' && options.versionNumber < 170000)
       return Buffer.alloc(0);
     if (options.inPlace && /^(BEGIN|COMMIT);$/.test(statement)) return Buffer.alloc(0);
-    if (options.inPlace && /^(ROLLBACK|START TRANSACTION|END|ABORT)\b[^']*;$/.test(statement)) {
+    if (options.inPlace && /^(ROLLBACK|START TRANSACTION|ABORT)\b[^']*;$/.test(statement)) {
       throw new Error('the script ends the transaction it runs in');
     }
     const schemaName = schema.exec(statement)?.[1];
@@ -127,7 +127,7 @@ export function createGuard(options: GuardOptions): Guard {
 /** Most of a script is none of a guard's business: it is passed on without being made a string. */
 function mayMatter({ kind, bytes }: ScriptPart): boolean {
   if (kind !== 'statement' || bytes.length > 1_000_000) return false;
-  return /^(ALTER|GRANT|REVOKE|COMMENT|CREATE (SCHEMA|POLICY|USER)|SET|RESET|BEGIN|COMMIT|END|ROLLBACK|START|ABORT)\b/.test(
+  return /^(ALTER|GRANT|REVOKE|COMMENT|CREATE (SCHEMA|POLICY|USER)|SET|RESET|BEGIN|COMMIT|ROLLBACK|START|ABORT)\b/.test(
     bytes.toString('latin1', 0, 20),
   );
 }

@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
+import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { databaseFingerprint } from '../../support/compare-databases.ts';
+import { clientConfig, runSql, withDatabase } from '../../support/postgres-client.ts';
+
+export type Rights = 'superuser' | 'owner' | 'no createdb';
+
+/** A database with a role of its own, on the server of the run. */
+export interface PostgresInstance extends InstanceFixture {
+  readonly database: string;
+  readonly role: string;
+  readonly url: string;
+  /** Runs SQL in the database, as a superuser or as the role. */
+  admin<Row extends pg.QueryResultRow>(sql: string, database?: string): Promise<Row[]>;
+  asRole<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>;
+  /** Fixture files with everything a backup could lose. */
+  fillWithEverything(roles: { reader: string; editor: string }): Promise<void>;
+}
+
+const engine = createPostgresqlEngine();
+const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+
+export async function makePostgresInstance(
+  adminUrl: string,
+  rights: Rights,
+  label = '',
+): Promise<PostgresInstance> {
+  const id = randomBytes(5).toString('hex');
+  const database = `test ${id} ${label}`;
+  const role = `role ${id} ${label}`;
+  const password = `pw '\\%@:/ ${id}`;
+  const urlFor = (name: string) => withDatabase(adminUrl, name);
+  const admin = <Row extends pg.QueryResultRow>(sql: string, name = database) =>
+    runSql<Row>(urlFor(name), sql);
+  await admin(
+    `CREATE ROLE ${quoted(role)} LOGIN PASSWORD '${password.replaceAll("'", "''")}'
+     ${rights === 'superuser' ? 'SUPERUSER' : rights === 'owner' ? 'CREATEDB' : ''}`,
+    'postgres',
+  );
+  await admin(`CREATE DATABASE ${quoted(database)} OWNER ${quoted(role)}`, 'postgres');
+  const { hostname, port } = new URL(adminUrl);
+  const fields = { host: hostname, port: Number(port), database, username: role, password };
+  const connection = engine.parseConnection(fields);
+  const roleUrl = new URL(urlFor(database));
+  roleUrl.username = encodeURIComponent(role);
+  roleUrl.password = encodeURIComponent(password);
+  const asRole = <Row extends pg.QueryResultRow>(sql: string) => runSql<Row>(roleUrl.href, sql);
+
+  return {
+    connection,
+    database,
+    role,
+    url: urlFor(database),
+    admin,
+    asRole,
+    wrong: {
+      connection: engine.parseConnection({ ...fields, password: 'wr0ng-s3cret' }),
+      secret: 'wr0ng-s3cret',
+    },
+    unreachable: engine.parseConnection({ ...fields, port: 1 }),
+    fill: async (kind) => {
+      await asRole(kind === 'bulk' ? bulkSql : hostileSql);
+    },
+    fillWithEverything: async ({ reader, editor }) => {
+      const names = { OWNER: quoted(role), READER: quoted(reader), EDITOR: quoted(editor) };
+      await asRole(await fixture('everything.sql', names));
+      if (rights === 'superuser') await asRole(await fixture('superuser.sql', names));
+    },
+    fingerprint: () => databaseFingerprint(urlFor(database)),
+    write: async () => {
+      await asRole(
+        `CREATE TABLE IF NOT EXISTS written (a text); INSERT INTO written VALUES (clock_timestamp()::text)`,
+      );
+    },
+    startWriting: async () => {
+      await asRole(`CREATE TABLE balance_a AS SELECT 1000 AS amount; CREATE TABLE balance_b AS SELECT 0 AS amount;
+                    CREATE TABLE filler AS SELECT repeat(md5(g::text), 10) AS x FROM generate_series(1, 20000) g`);
+      let stopped = false;
+      let written = 0;
+      const client = new pg.Client(clientConfig(roleUrl.href));
+      await client.connect();
+      const writing = (async () => {
+        while (!stopped) {
+          await client.query(
+            'BEGIN; UPDATE balance_a SET amount = amount - 1; UPDATE balance_b SET amount = amount + 1; COMMIT',
+          );
+          written++;
+        }
+        await client.end();
+      })();
+      while (written === 0) await sleep(5);
+      return {
+        stop: async () => {
+          stopped = true;
+          await writing;
+        },
+      };
+    },
+    isConsistent: async () => {
+      const [row] = await asRole<{ sum: number }>(
+        'SELECT a.amount + b.amount AS sum FROM balance_a a, balance_b b',
+      );
+      return row?.sum === 1000;
+    },
+    killSource: async () => {
+      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'forestay'
+                   AND datname = current_database() AND pid <> pg_backend_pid()`);
+    },
+    remains: async () => {
+      const rows = await admin<{ what: string }>(
+        `SELECT 'session ' || application_name AS what FROM pg_stat_activity WHERE application_name LIKE 'forestay%' AND usename = '${role.replaceAll("'", "''")}'
+         UNION ALL SELECT 'database ' || datname FROM pg_database WHERE datname ~ '^forestay_.*_(a[0-9]+|undone)$'
+           AND pg_get_userbyid(datdba) = '${role.replaceAll("'", "''")}'`,
+        'postgres',
+      );
+      return rows.map(({ what }) => what);
+    },
+    close: async () => {
+      const rows = await admin<{ datname: string }>(
+        `SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '${role.replaceAll("'", "''")}'`,
+        'postgres',
+      );
+      for (const { datname } of rows)
+        await admin(`DROP DATABASE ${quoted(datname)} WITH (FORCE)`, 'postgres');
+      await admin(`DROP OWNED BY ${quoted(role)} CASCADE; DROP ROLE ${quoted(role)}`, 'postgres');
+    },
+  };
+}
+
+async function fixture(name: string, names: Record<string, string>): Promise<string> {
+  const text = await readFile(new URL(`../../fixtures/postgresql/${name}`, import.meta.url), 'utf8');
+  return text.replaceAll(/%(OWNER|READER|EDITOR)%/g, (_, key: string) => names[key] ?? '');
+}
+
+const bulkSql = `CREATE TABLE bulk AS SELECT g AS id, md5(g::text) AS a, repeat(md5((g * 7)::text), 6) AS b FROM generate_series(1, 20000) g;
+  ALTER TABLE bulk ADD PRIMARY KEY (id); CREATE INDEX ON bulk (a)`;
+
+const hostileSql = `CREATE SCHEMA "s ""x"" \\ $1 'ü"; CREATE TABLE "s ""x"" \\ $1 'ü"."-t;
+ COMMIT;" ("c ""1""" text);
+  INSERT INTO "s ""x"" \\ $1 'ü"."-t;
+ COMMIT;" VALUES (E'\\\\.'), (E'\\n\\\\.\\nCOMMIT;\\n'), (NULL), (E'\\t\\r\\n'), ('NULL'), ('🦫');
+  SELECT lo_from_bytea(0, '\\x00ff')`;
