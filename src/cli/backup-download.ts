@@ -1,0 +1,74 @@
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { BackupBody } from '../http/v1/backups.ts';
+import { instanceArgument, positiveInteger } from './arguments.ts';
+import { bodyOf, broken, type Download, type Saved } from './download.ts';
+import { instancePath } from './find-instance.ts';
+import { bytes, print } from './output.ts';
+import { resumeDownload } from './resume-download.ts';
+import { refuseExisting, refuseTerminal, saveFile, writeToStdout } from './save-file.ts';
+import { globalOptions, openClient, type Surroundings } from './surroundings.ts';
+
+interface DownloadOptions {
+  readonly output?: string;
+  readonly stored?: true;
+  readonly force?: true;
+}
+
+/** `forestay backup download`: a backup, encrypted, as a file. */
+export function downloadCommand(group: Command, surroundings: Surroundings): void {
+  group
+    .command('download')
+    .description('Fetch a backup, encrypted, into a file that is either whole or not there.')
+    .argument(...instanceArgument)
+    .argument('<id>', 'number of the backup', positiveInteger)
+    .option('-o, --output <file>', 'where to (default: a name made from the backup id); - for stdout')
+    .option('--stored', 'as it lies in the store: can be resumed, and is verified against its SHA-256')
+    .option('--force', 'replace a file that is there')
+    .action(async (name: string, id: number, options: DownloadOptions, command: Command) => {
+      const client = await openClient(command, surroundings);
+      const pathOfBackup = `${await instancePath(client, name)}/backups/${id}`;
+      const backup = await client.get<BackupBody>(pathOfBackup);
+      const download = { client, url: `${pathOfBackup}/download`, backup, signal: surroundings.signal };
+      const file = options.output ?? `${backup.backup_id}.${options.stored ? 'stored' : 'gz.enc'}`;
+      if (file === '-') return toStdout(download, options.stored === true);
+      const force = options.force === true;
+      await refuseExisting(file, force);
+      const saved = options.stored
+        ? await resumeDownload(download, file, { force, quiet: globalOptions(command).json === true })
+        : await saveA9s(download, file, force);
+      const openWith = openingCommand(file, saved.opensWith);
+      print(globalOptions(command).json, { file, size: saved.size, open_with: openWith }, () =>
+        [
+          `${file} (${bytes(saved.size)})`,
+          `Open it with: forestay decrypt ${quoted(file)}`,
+          `or with:      ${openWith}`,
+        ].join('\n'),
+      );
+    });
+}
+
+async function saveA9s({ client, url, signal }: Download, file: string, force: boolean): Promise<Saved> {
+  const source = bodyOf(await client.open(url, {}));
+  const { size } = await saveFile(file, source, { force, signal }).catch((error: unknown) => {
+    throw broken(error, signal, 'Nothing was kept. Downloads with --stored can be resumed.');
+  });
+  return { size, opensWith: 'openssl enc -d -aes256 -md md5 -in FILE | gunzip' };
+}
+
+async function toStdout({ client, url, signal }: Download, stored: boolean): Promise<void> {
+  refuseTerminal();
+  const source = bodyOf(await client.open(stored ? `${url}?format=stored` : url, {}));
+  await writeToStdout(source, signal).catch((error: unknown) => {
+    throw broken(error, signal, 'What came out on stdout is not whole: do not use it.');
+  });
+}
+
+/** The key is asked for by openssl: where it stood in the command everybody on the machine could read it. */
+function openingCommand(file: string, opensWith: string): string {
+  return `${opensWith.replace('FILE', () => quoted(file))} > ${quoted(`${path.basename(file)}.plain`)}`;
+}
+
+function quoted(text: string): string {
+  return /^[\w./:@-]+$/.test(text) && !text.startsWith('-') ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

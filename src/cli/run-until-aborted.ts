@@ -1,0 +1,18 @@
+import { aborted } from 'node:util';
+import { note } from './output.ts';
+
+/** Announces what runs, and closes it in order when the signal aborts, which is how it is meant to end. */
+export async function runUntilAborted(
+  running: { close(): Promise<void> },
+  signal: AbortSignal,
+  announce: () => void,
+): Promise<void> {
+  try {
+    if (signal.aborted) return;
+    announce();
+    await aborted(signal, running);
+  } finally {
+    note('Stopping. Another Ctrl-C ends it at once.');
+    await running.close();
+  }
+}
