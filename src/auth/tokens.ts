@@ -5,7 +5,7 @@ import type { Tables } from '../db/schema.ts';
 import { deleteSessionsOf } from '../db/sessions.ts';
 import { insertToken, revokeToken as markRevoked, type TokenRight } from '../db/tokens.ts';
 import { hashSecret, makeSecret } from './secrets.ts';
-import { tokenPrefix } from './token-identity.ts';
+import { tokenPrefix, tokenProviderName } from './stored-token.ts';
 
 /** Makes a token. Its secret is in this answer only; the database keeps a hash. */
 export async function createToken(
@@ -32,5 +32,5 @@ export async function createToken(
 export async function revokeToken(db: Kysely<Tables>, id: number): Promise<void> {
   const found = await db.transaction().execute((trx) => markRevoked(trx, id, new Date()));
   if (!found) throw new ForestayError('NotFound', `There is no token ${id}.`);
-  await deleteSessionsOf(db, { provider: 'token', subject: String(id) });
+  await deleteSessionsOf(db, { provider: tokenProviderName, subject: String(id) });
 }

@@ -27,8 +27,8 @@ export async function listBackupsOf(
         task.bytes_in, task.bytes_out, task.progress_at, task.error_code, task.error_message, task.error_hint,
         task.cancel_requested_at, task.triggered_at, task.started_at, task.status_changed_at
       from forestay.backups backup join forestay.tasks task on task.id = backup.task_id
-      where backup.instance_id = instance.id and task.status <> 'deleted' and backup.id < ${page.beforeId ?? 2 ** 31}
-      order by backup.id desc limit ${page.limit ?? null}
+      where backup.instance_id = instance.id and task.status <> 'deleted' and backup.id < coalesce(${page.beforeId ?? null}::bigint, 2147483648)
+      order by backup.id desc limit ${page.limit ?? null}::bigint
     ) listed on true
     order by listed.id desc`.execute(db);
   const first = rows[0];

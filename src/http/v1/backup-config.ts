@@ -1,4 +1,11 @@
 import { type Static, Type } from 'typebox';
+import { newestKey } from '../../db/instances.ts';
+import { setAutoBackupExclusion } from '../../operations/instances.ts';
+import { setKey } from '../../operations/set-key.ts';
+import { instanceOf, requireGuid } from '../access.ts';
+import type { App, HttpContext } from '../context.ts';
+import { bodyErrors, errors, ref } from '../documented.ts';
+import { InstanceParams, MessageBody } from '../schemas.ts';
 
 export const BackupConfigBody = Type.Object(
   {
@@ -29,3 +36,55 @@ export const ChangeBackupConfigRequest = Type.Object({
   exclude_from_auto_backup: Type.Optional(Type.Boolean()),
 });
 export type ChangeBackupConfigRequest = Static<typeof ChangeBackupConfigRequest>;
+
+const tags = ['Backup config'];
+
+export function backupConfigRoutes(app: App, context: HttpContext): void {
+  const { operations } = context;
+
+  app.get(
+    '/v1/instances/:guid/backup-config',
+    {
+      config: { action: 'config.view' },
+      schema: {
+        ...{ tags, summary: 'Get how the instance is backed up', params: InstanceParams },
+        response: { 200: ref<BackupConfigBody>(BackupConfigBody, 'The settings; never a key.'), ...errors() },
+      },
+    },
+    async (request) => {
+      const instance = await instanceOf(context, request);
+      const key = await newestKey(operations.db, instance.id);
+      return {
+        exclude_from_auto_backup: instance.excludeFromAutoBackup,
+        min_backup_count: operations.retention.minBackupCount,
+        retention_time: operations.retention.retentionDays,
+        min_encryption_key_length: operations.minKeyLength,
+        backup_guid: instance.backupGuid,
+        key_version: key.version,
+        key_set_by: key.setBy,
+      };
+    },
+  );
+
+  app.patch(
+    '/v1/instances/:guid/backup-config',
+    {
+      config: { action: 'config.change' },
+      schema: {
+        ...{ tags, summary: 'Change how the instance is backed up', params: InstanceParams },
+        body: ChangeBackupConfigRequest,
+        response: { 200: ref<MessageBody>(MessageBody, 'What is named is changed.'), ...bodyErrors() },
+      },
+    },
+    async (request) => {
+      const guid = requireGuid(request);
+      const { encryption_key: key, exclude_from_auto_backup: excluded } = request.body;
+      // Asked for first, so that a request that names nothing says whether there is such an instance, too.
+      await instanceOf(context, request);
+      // The key first: it may be refused, and then nothing has changed.
+      if (key !== undefined) await setKey(operations, guid, key);
+      if (excluded !== undefined) await setAutoBackupExclusion(operations, guid, excluded);
+      return { message: 'The backup config has been updated.' };
+    },
+  );
+}

@@ -1,6 +1,32 @@
 import { type Static, Type } from 'typebox';
-import { Nullable, NullableString, NullableTime, TaskStatusWord, Time } from '../schemas.ts';
-import { ProgressBody, TaskErrorBody } from './task-fields.ts';
+import { isDownloadable } from '../../core/backup.ts';
+import { ForestayError } from '../../core/errors.ts';
+import { type Backup, findBackup } from '../../db/backups.ts';
+import { newestUserKeyVersion } from '../../db/instances.ts';
+import { listBackupsOf } from '../../db/listings.ts';
+import { cancelBackup } from '../../operations/cancel.ts';
+import { deleteBackup } from '../../operations/delete-backup.ts';
+import { requestBackup } from '../../operations/request-backup.ts';
+import { requestRestore } from '../../operations/request-restore.ts';
+import { instanceNotFound, instanceOf, requireGuid } from '../access.ts';
+import type { App, HttpContext } from '../context.ts';
+import { bodyErrors, errors, IdempotencyHeaders, listOf, ref } from '../documented.ts';
+import { idempotently } from '../idempotency.ts';
+import { parseId } from '../numbers.ts';
+import { answerPage } from '../pages.ts';
+import { requestSignal } from '../request-signal.ts';
+import {
+  InstanceAndId,
+  InstanceParams,
+  MessageBody,
+  Nullable,
+  NullableString,
+  NullableTime,
+  PageQuery,
+  TaskStatusWord,
+  Time,
+} from '../schemas.ts';
+import { ProgressBody, TaskErrorBody, taskFields } from './task-fields.ts';
 
 export const BackupBody = Type.Object(
   {
@@ -49,3 +75,154 @@ export const RestoreRequestedBody = Type.Object(
   { $id: 'RestoreRequested' },
 );
 export type RestoreRequestedBody = Static<typeof RestoreRequestedBody>;
+
+const tags = ['Backups'];
+const params = InstanceAndId('backup');
+
+export function backupRoutes(app: App, context: HttpContext): void {
+  const { operations, publicUrl } = context;
+
+  app.get(
+    '/v1/instances/:guid/backups',
+    {
+      config: { action: 'backup.view' },
+      schema: {
+        ...{ tags, summary: 'List all backups', params: InstanceParams, querystring: PageQuery },
+        response: { 200: listOf<BackupBody>(BackupBody, 'Newest first.'), ...errors() },
+      },
+    },
+    (request, reply) =>
+      answerPage(request, reply, publicUrl, async (page) => {
+        const listed = await listBackupsOf(operations.db, requireGuid(request), page);
+        if (!listed) throw instanceNotFound();
+        return listed.backups.map((backup) => bodyOf(backup, listed.newestUserKeyVersion));
+      }),
+  );
+
+  app.get(
+    '/v1/instances/:guid/backups/:id',
+    {
+      config: { action: 'backup.view' },
+      schema: {
+        ...{ tags, summary: 'Get one backup', params },
+        response: { 200: ref<BackupBody>(BackupBody, 'The backup.'), ...errors() },
+      },
+    },
+    async (request) => {
+      const instance = await instanceOf(context, request);
+      const id = parseId(request.params.id);
+      const backup = id && (await findBackup(operations.db, instance.id, id));
+      if (!backup) throw backupNotFound();
+      return bodyOf(backup, await newestUserKeyVersion(operations.db, instance.id));
+    },
+  );
+
+  app.post(
+    '/v1/instances/:guid/backups',
+    {
+      config: { action: 'backup.create' },
+      schema: {
+        ...{ tags, summary: 'Create a backup', params: InstanceParams, headers: IdempotencyHeaders },
+        response: {
+          201: ref<BackupRequestedBody>(BackupRequestedBody, 'The backup has been scheduled.'),
+          ...bodyErrors(422),
+        },
+      },
+    },
+    async (request, reply) => {
+      const guid = requireGuid(request);
+      const body = await idempotently(context, request, async (once) => {
+        const { id } = await requestBackup(once, guid);
+        return { id, message: 'The backup has been scheduled.' };
+      });
+      return reply.code(201).send(body);
+    },
+  );
+
+  app.delete(
+    '/v1/instances/:guid/backups/:id',
+    {
+      config: { action: 'backup.delete' },
+      schema: {
+        ...{ tags, summary: 'Delete a backup', params },
+        response: { 200: ref<MessageBody>(MessageBody, 'It is gone.'), ...bodyErrors(409, 502, 504) },
+      },
+    },
+    async (request, reply) => {
+      await deleteBackup(
+        operations,
+        requireGuid(request),
+        requireId(request.params.id),
+        requestSignal(reply),
+      );
+      return { message: 'The backup has been deleted.' };
+    },
+  );
+
+  app.post(
+    '/v1/instances/:guid/backups/:id/cancel',
+    {
+      config: { action: 'backup.cancel' },
+      schema: {
+        ...{ tags, summary: 'Cancel a backup', params },
+        response: {
+          200: ref<MessageBody>(MessageBody, 'A queued one is over, a running one within seconds.'),
+          ...bodyErrors(409),
+        },
+      },
+    },
+    async (request) => {
+      await cancelBackup(operations, requireGuid(request), requireId(request.params.id));
+      return { message: 'The backup is being canceled.' };
+    },
+  );
+
+  app.post(
+    '/v1/instances/:guid/backups/:id/restore',
+    {
+      config: { action: 'backup.restore' },
+      schema: {
+        ...{ tags, summary: 'Restore a backup', params, headers: IdempotencyHeaders },
+        response: {
+          202: ref<RestoreRequestedBody>(RestoreRequestedBody, 'The restore has been scheduled.'),
+          ...bodyErrors(409, 422),
+        },
+      },
+    },
+    async (request, reply) => {
+      const guid = requireGuid(request);
+      const backupId = requireId(request.params.id);
+      const body = await idempotently(context, request, async (once) => {
+        const { id } = await requestRestore(once, guid, backupId);
+        return { id, restore_id: id };
+      });
+      return reply.code(202).send(body);
+    },
+  );
+}
+
+function bodyOf(backup: Backup, newestUserKey: number | null): BackupBody {
+  return {
+    id: backup.id,
+    backup_id: backup.backupId,
+    size: backup.size ?? 0,
+    ...taskFields(backup.task),
+    downloadable: isDownloadable(
+      { status: backup.task.status, keyVersion: backup.keyVersion },
+      newestUserKey,
+    ),
+    key_version: backup.keyVersion,
+    sha256: backup.sha256,
+    engine_version: backup.engineVersion,
+  };
+}
+
+function requireId(text: string): number {
+  const id = parseId(text);
+  if (id === undefined) throw backupNotFound();
+  return id;
+}
+
+function backupNotFound(): ForestayError {
+  return new ForestayError('BackupNotFound', 'There is no such backup of this instance.');
+}

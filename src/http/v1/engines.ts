@@ -1,4 +1,6 @@
 import { type Static, Type } from 'typebox';
+import type { App, HttpContext } from '../context.ts';
+import { errors, listOf } from '../documented.ts';
 
 export const EngineBody = Type.Object(
   {
@@ -17,3 +19,24 @@ export const EngineBody = Type.Object(
   { $id: 'Engine' },
 );
 export type EngineBody = Static<typeof EngineBody>;
+
+export function engineRoutes(app: App, { operations }: HttpContext): void {
+  app.get(
+    '/v1/engines',
+    {
+      config: { action: 'engine.list' },
+      schema: {
+        ...{ tags: ['Instances'], summary: 'List the engines: what kinds of instance can be registered' },
+        response: { 200: listOf<EngineBody>(EngineBody, 'The engines of this site.'), ...errors() },
+      },
+    },
+    async () =>
+      [...operations.engines.values()].map((engine) => ({
+        name: engine.name,
+        connection_schema: engine.connectionSchema as unknown as Record<string, unknown>,
+        restore_is_atomic: engine.restoreIsAtomic,
+        not_included: [...engine.notIncluded],
+        undo: engine.undo !== undefined,
+      })),
+  );
+}

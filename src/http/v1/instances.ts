@@ -1,5 +1,13 @@
 import { type Static, Type } from 'typebox';
-import { Time } from '../schemas.ts';
+import { type Instance, listInstances } from '../../db/instances.ts';
+import { changeInstance, deleteInstance, registerInstance } from '../../operations/instances.ts';
+import { instanceOf, principalOf, requireGuid } from '../access.ts';
+import type { App, HttpContext } from '../context.ts';
+import { bodyErrors, errors, IdempotencyHeaders, listOf, ref } from '../documented.ts';
+import { idempotently } from '../idempotency.ts';
+import { answerPage } from '../pages.ts';
+import { requestSignal } from '../request-signal.ts';
+import { InstanceParams, MessageBody, PageQuery, Time } from '../schemas.ts';
 
 export const InstanceBody = Type.Object(
   {
@@ -68,3 +76,142 @@ export const ChangeInstanceRequest = Type.Object({
   pool: Type.Optional(Pool),
 });
 export type ChangeInstanceRequest = Static<typeof ChangeInstanceRequest>;
+
+const tags = ['Instances'];
+
+export function instanceRoutes(app: App, context: HttpContext): void {
+  const { operations, publicUrl } = context;
+
+  app.get(
+    '/v1/instances',
+    {
+      config: { action: 'instance.list' },
+      schema: {
+        ...{
+          tags,
+          summary: 'List the instances that the caller may see, deleted ones too',
+          querystring: PageQuery,
+        },
+        response: { 200: listOf<InstanceBody>(InstanceBody, 'Newest first.'), ...errors() },
+      },
+    },
+    async (request, reply) => {
+      const guids = await principalOf(request).visibleInstances();
+      return answerPage(request, reply, publicUrl, async (page) =>
+        (await listInstances(operations.db, { guids, ...page })).map((instance) => bodyOf(context, instance)),
+      );
+    },
+  );
+
+  app.post(
+    '/v1/instances',
+    {
+      config: { action: 'instance.register' },
+      schema: {
+        ...{
+          tags,
+          summary: 'Register an instance',
+          body: RegisterInstanceRequest,
+          headers: IdempotencyHeaders,
+        },
+        description:
+          'The connection is tried first. The GUID of a deleted instance gets its backups and keys back.',
+        response: {
+          201: ref<RegisteredInstanceBody>(RegisteredInstanceBody, 'The instance can be backed up.'),
+          ...bodyErrors(409, 422, 502),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { instance_id: instanceId, name, engine, connection, pool } = request.body;
+      const body = await idempotently(context, request, async (once) => {
+        const registration = { instanceId, name, engine, connection, pool };
+        const { instance, probe } = await registerInstance(once, registration, requestSignal(reply));
+        return {
+          ...bodyOf(context, instance),
+          engine_version: probe.engineVersion,
+          warnings: [...probe.warnings],
+        };
+      });
+      return reply.code(201).send(body);
+    },
+  );
+
+  app.get(
+    '/v1/instances/:guid',
+    {
+      config: { action: 'instance.view' },
+      schema: {
+        ...{ tags, summary: 'Get the overview of an instance', params: InstanceParams },
+        response: { 200: ref<InstanceBody>(InstanceBody, 'The instance.'), ...errors() },
+      },
+    },
+    async (request) => bodyOf(context, await instanceOf(context, request)),
+  );
+
+  app.patch(
+    '/v1/instances/:guid',
+    {
+      config: { action: 'instance.change' },
+      schema: {
+        ...{
+          tags,
+          summary: 'Change name, connection or pool',
+          params: InstanceParams,
+          body: ChangeInstanceRequest,
+        },
+        response: {
+          200: ref<InstanceBody>(InstanceBody, 'The instance as it is now.'),
+          ...bodyErrors(422, 502),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { name, connection, pool } = request.body;
+      const change = { name, connection, pool };
+      return bodyOf(
+        context,
+        await changeInstance(operations, requireGuid(request), change, requestSignal(reply)),
+      );
+    },
+  );
+
+  app.delete(
+    '/v1/instances/:guid',
+    {
+      config: { action: 'instance.delete' },
+      schema: {
+        ...{ tags, summary: 'Take an instance out of care', params: InstanceParams },
+        description: 'The instance itself is not touched; its backups and keys stay.',
+        response: { 200: ref<MessageBody>(MessageBody, 'It is not backed up any more.'), ...bodyErrors(409) },
+      },
+    },
+    async (request) => {
+      await deleteInstance(operations, requireGuid(request));
+      return { message: 'The instance has been deleted. Its backups are kept.' };
+    },
+  );
+}
+
+function bodyOf({ publicUrl }: HttpContext, instance: Instance): InstanceBody {
+  return {
+    id: instance.id,
+    name: instance.name,
+    state: instance.state,
+    plan_id: '',
+    service_id: instance.engine,
+    tenant_id: '',
+    tenant_name: '',
+    subtenant_id: '',
+    subtenant_name: '',
+    created_at: instance.createdAt.toISOString(),
+    updated_at: instance.updatedAt.toISOString(),
+    urls: [
+      { id: 'dashboard', display_name: 'Dashboard', link: `${publicUrl}/service-instances/${instance.guid}` },
+    ],
+    available_updates: [],
+    instance_id: instance.guid,
+    engine: instance.engine,
+    pool: instance.pool,
+  };
+}

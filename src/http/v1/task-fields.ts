@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import type { Task } from '../../db/tasks.ts';
 
 /** The extra fields that backups and restores share; a client that ignores them sees the documented API. */
 
@@ -20,3 +21,18 @@ export const ProgressBody = Type.Object({
   updated_at: Type.String({ format: 'date-time' }),
 });
 export type ProgressBody = Static<typeof ProgressBody>;
+
+export function taskFields(task: Task) {
+  return {
+    status: task.status,
+    triggered_at: task.triggeredAt.toISOString(),
+    started_at: task.startedAt?.toISOString() ?? null,
+    finished_at: task.statusChangedAt.toISOString(),
+    error: task.error,
+    progress:
+      task.status === 'running' && task.progressAt
+        ? { phase: task.phase, bytes: task.bytesIn, updated_at: task.progressAt.toISOString() }
+        : null,
+    attempt: task.attempt,
+  };
+}

@@ -1,5 +1,13 @@
 import { type Static, Type } from 'typebox';
-import { NullableTime, Time } from '../schemas.ts';
+import { createToken, revokeToken } from '../../auth/tokens.ts';
+import { ForestayError } from '../../core/errors.ts';
+import { listTokens, type TokenRight } from '../../db/tokens.ts';
+import type { App, HttpContext } from '../context.ts';
+import { bodyErrors, errors, IdempotencyHeaders, listOf, ref } from '../documented.ts';
+import { idempotently } from '../idempotency.ts';
+import { parseId } from '../numbers.ts';
+import { answerPage } from '../pages.ts';
+import { MessageBody, NullableTime, PageQuery, Time } from '../schemas.ts';
 
 const Right = Type.Enum(['view', 'manage'], {
   type: 'string',
@@ -7,6 +15,7 @@ const Right = Type.Enum(['view', 'manage'], {
 });
 const TokenRights = Type.Array(
   Type.Object({ instance_id: Type.String({ description: 'The GUID of the instance.' }), right: Right }),
+  { maxItems: 1000 },
 );
 
 export const TokenBody = Type.Object(
@@ -39,3 +48,84 @@ export const CreateTokenRequest = Type.Object({
   instances: Type.Optional(TokenRights),
 });
 export type CreateTokenRequest = Static<typeof CreateTokenRequest>;
+
+const tags = ['Tokens'];
+
+export function tokenRoutes(app: App, context: HttpContext): void {
+  const { operations, publicUrl } = context;
+
+  app.get(
+    '/v1/tokens',
+    {
+      config: { action: 'token.list' },
+      schema: {
+        ...{ tags, summary: 'List the tokens that are not revoked', querystring: PageQuery },
+        response: { 200: listOf<TokenBody>(TokenBody, 'Newest first; never a secret.'), ...errors() },
+      },
+    },
+    (request, reply) =>
+      answerPage(request, reply, publicUrl, async (page) =>
+        (await listTokens(operations.db, page)).map((token) => ({
+          id: token.id,
+          name: token.name,
+          operator: token.operator,
+          instances: token.rights.map(rightBody),
+          created_at: token.createdAt.toISOString(),
+          last_used_at: token.lastUsedAt?.toISOString() ?? null,
+        })),
+      ),
+  );
+
+  app.post(
+    '/v1/tokens',
+    {
+      config: { action: 'token.create' },
+      schema: {
+        ...{ tags, summary: 'Make a token', body: CreateTokenRequest, headers: IdempotencyHeaders },
+        response: {
+          201: ref<CreatedTokenBody>(CreatedTokenBody, 'The token, with its secret.'),
+          ...bodyErrors(422),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { name, operator = false, instances = [] } = request.body;
+      const rights = instances.map(({ instance_id: instanceGuid, right }) => ({ instanceGuid, right }));
+      const body = await idempotently(context, request, async (once) => {
+        const token = await createToken(once.db, { name, operator, rights });
+        return {
+          id: token.id,
+          name,
+          operator,
+          instances: token.rights.map(rightBody),
+          created_at: token.createdAt.toISOString(),
+          last_used_at: null,
+          secret: token.secret,
+        };
+      });
+      return reply.code(201).send(body);
+    },
+  );
+
+  app.delete(
+    '/v1/tokens/:id',
+    {
+      config: { action: 'token.revoke' },
+      schema: {
+        ...{ tags, summary: 'Revoke a token, and end its sessions' },
+        params: Type.Object({ id: Type.Unsafe<string>({ type: 'integer', minimum: 1 }) }),
+        response: { 200: ref<MessageBody>(MessageBody, 'It is not valid any more.'), ...bodyErrors() },
+      },
+    },
+    async (request) => {
+      const id = parseId(request.params.id);
+      if (id === undefined) throw new ForestayError('NotFound', 'There is no such token.');
+      await revokeToken(operations.db, id);
+      return { message: 'The token has been revoked.' };
+    },
+  );
+}
+
+function rightBody({ instanceGuid, right }: TokenRight) {
+  return { instance_id: instanceGuid, right };
+}

@@ -5,14 +5,14 @@ import type { IdentityProvider, Principal } from './identity.ts';
 import { hashSecret, sameHash } from './secrets.ts';
 
 export const tokenPrefix = 'forestay_';
-const name = 'token';
+export const tokenProviderName = 'token';
 /** `last_used_at` is written no more often than this. */
 const noteEveryMs = 60_000;
 
 /** The tokens that operators make with `POST /v1/tokens`. */
-export function tokenIdentity(db: Kysely<Tables>): IdentityProvider {
+export function storedTokenProvider(db: Kysely<Tables>): IdentityProvider {
   return {
-    name,
+    name: tokenProviderName,
     async authenticate(secret, instanceGuid) {
       if (!secret.startsWith(tokenPrefix)) return undefined;
       const secretHash = hashSecret(secret);
@@ -35,7 +35,7 @@ function principalOf(db: Kysely<Tables>, token: TokenWithRight): Principal {
     name: token.name,
     operator: token.operator,
     right: token.right,
-    provider: name,
+    provider: tokenProviderName,
     subject: String(token.id),
     visibleInstances: async () =>
       token.operator ? undefined : (await rightsOfToken(db, token.id)).map((right) => right.instanceGuid),

@@ -2,7 +2,7 @@ import type { IdentityProvider, Principal } from './identity.ts';
 import { hashSecret, sameHash } from './secrets.ts';
 
 /** The operator of `FORESTAY_ADMIN_TOKEN`: works also when nothing was ever set up. */
-export function adminIdentity(adminToken: string): IdentityProvider {
+export function adminTokenProvider(adminToken: string): IdentityProvider {
   const expected = hashSecret(adminToken);
   // Sessions end when the token is replaced, so they are bound to it; hashed once more, because this one is not secret.
   const subject = hashSecret(`session:${expected.toString('hex')}`).toString('hex');

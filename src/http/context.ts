@@ -1,0 +1,69 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import manifest from '../../package.json' with { type: 'json' };
+import type { IdentityProvider } from '../auth/identity.ts';
+import type { Context } from '../operations/context.ts';
+
+/** What the server is made of; `app.ts` puts it together. */
+export interface HttpSettings {
+  readonly operations: Context;
+  /** Asked in this order. */
+  readonly identity: readonly IdentityProvider[];
+  /** What users see, without a slash at the end: for links and cookies. Undefined: what the server listens on. */
+  readonly publicUrl: string | undefined;
+  /** A pino logger. One line a request is written to it. */
+  readonly log: FastifyBaseLogger;
+  /** Whether work can be taken on, for `GET /readyz`; the database is asked where nothing else is given. */
+  readonly readiness?: (signal: AbortSignal) => Promise<Readiness>;
+  /** Bytes of a request's body; 1 MiB unless told. */
+  readonly bodyLimit?: number;
+}
+
+/** The same, with everything decided. */
+export interface HttpContext extends Required<Omit<HttpSettings, 'log'>> {
+  readonly publicUrl: string;
+  readonly version: string;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** What is not, a sentence each; for everybody's eyes. */
+  readonly reasons: readonly string[];
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+export function makeContext(settings: HttpSettings, app: App): HttpContext {
+  const { operations, identity, publicUrl } = settings;
+  return {
+    operations,
+    identity,
+    get publicUrl() {
+      return publicUrl ?? listenUrl(app);
+    },
+    version: manifest.version,
+    readiness: settings.readiness ?? (() => databaseAnswers(operations)),
+    bodyLimit: settings.bodyLimit ?? defaultBodyLimit,
+  };
+}
+
+export const defaultBodyLimit = 1024 * 1024;
+
+function listenUrl(app: App): string {
+  const address = app.server.address();
+  if (address === null || typeof address === 'string') return 'http://localhost';
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${host === '[::]' || host === '0.0.0.0' ? 'localhost' : host}:${address.port}`;
+}
+
+async function databaseAnswers({ db }: Context): Promise<Readiness> {
+  await db.selectFrom('site').select('site_id').executeTakeFirst();
+  return { ready: true, reasons: [] };
+}

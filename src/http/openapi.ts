@@ -1,0 +1,44 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { App } from './context.ts';
+
+/** The OpenAPI document is made from the schemas of the routes; nothing is written down twice. Before the routes. */
+export async function addOpenApi(app: App, url: string, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Forestay',
+        version,
+        description:
+          'Backup, restore, encrypted download and disaster recovery of service instances. Speaks the a9s Public API V0 ' +
+          'and V1; what is beyond them is optional. Times are ISO 8601 in UTC, sizes are bytes. Every answer has an ' +
+          '`X-Request-Id`, which the log has too.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url }],
+      security: [{ bearer: [] }, { session: [] }],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer' },
+          session: { type: 'apiKey', in: 'cookie', name: 'forestay_session' },
+        },
+      },
+    },
+    refResolver: {
+      buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`),
+    },
+  });
+}
+
+/** The document, and a page to read it on, which loads nothing from elsewhere. */
+export async function addOpenApiRoutes(app: App): Promise<void> {
+  app.get('/openapi.json', { config: { action: 'service.look' }, schema: { hide: true } }, async () =>
+    app.swagger(),
+  );
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    // By default the page would ask a validator on the internet.
+    uiConfig: { validatorUrl: null, deepLinking: true },
+  });
+}
