@@ -16,7 +16,7 @@ import { ident } from './quote.ts';
 import { openSession, withSession } from './session.ts';
 import { databaseExists } from './settle.ts';
 import { applyProperties, createStaging, readProperties } from './stage.ts';
-import { openSwitcher } from './switch.ts';
+import { CommitUnknown, openSwitcher } from './switch.ts';
 import { findToolsets } from './tools.ts';
 
 /** Restores a backup; see docs/engines/postgresql.md for how, and what each way promises. */
@@ -101,11 +101,10 @@ async function switchOver(
 ): Promise<number> {
   const kept = keptName(ticket.id);
   const switcher = await openSwitcher(target, { signal, applicationName });
-  let asked = false;
+  const startedAt = performance.now();
   try {
     ticket.onPhase('switching');
     await ticket.beforeSwitch();
-    asked = true;
     return await switcher.exchange({
       busy: target.database,
       busyTo: kept,
@@ -115,8 +114,9 @@ async function switchOver(
       ],
     });
   } catch (error) {
-    // A connection that was lost during COMMIT does not say whether it was done; the server does.
-    if (asked && (await isSwitched(target, kept))) return 0;
+    if (error instanceof CommitUnknown && (await isSwitched(target, kept))) {
+      return Math.round(performance.now() - startedAt);
+    }
     throw error;
   } finally {
     await switcher.close();

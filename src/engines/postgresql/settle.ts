@@ -8,6 +8,8 @@ import { keptName, sessionPrefix, stagingPrefix, undoneName } from './names.ts';
 import { openSession, type Session } from './session.ts';
 
 const sessionsEndMs = 15_000;
+/** A client tool of a frozen worker may be about to connect; only when none came for so long, none is. */
+const quietMs = 300;
 
 /**
  * Ends all sessions of a restore, then looks at what it achieved. A process that was frozen finds its sessions gone: the
@@ -51,13 +53,15 @@ async function openAny(target: Target, signal: AbortSignal): Promise<Session> {
 
 async function endRestoreSessions(session: Session, ticketId: string): Promise<void> {
   const deadline = Date.now() + sessionsEndMs;
+  let quietSince = Date.now();
   for (;;) {
     const rows = await session.query(
       `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE starts_with(lower(application_name), $1) AND pid <> pg_backend_pid()`,
       [sessionPrefix(ticketId)],
     );
-    if (rows.length === 0) return;
+    if (rows.length > 0) quietSince = Date.now();
+    if (Date.now() - quietSince > quietMs) return;
     if (Date.now() > deadline) {
       throw new ForestayError('InstanceBusy', 'Sessions of an earlier attempt of this restore do not end.', {
         hint: `End the sessions named ${sessionPrefix(ticketId)} at the server, then try again.`,

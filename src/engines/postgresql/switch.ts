@@ -29,6 +29,16 @@ export interface ExchangeSteps {
   readonly andThen: readonly string[];
 }
 
+/** The connection was lost with a COMMIT under way: whether it took effect, only the server can tell. */
+export class CommitUnknown extends ForestayError {
+  constructor(cause: unknown) {
+    super('InstanceUnreachable', 'The connection to the server was lost in the moment of switching.', {
+      hint: 'Try again: whether it had switched is looked at first.',
+      cause,
+    });
+  }
+}
+
 /** PostgreSQL itself gives up after five seconds with a session that does not end (CountOtherDBBackends). */
 const giveUpMs = 20_000;
 const terminateEveryMs = 20;
@@ -84,8 +94,11 @@ async function exchange(
       await ending;
     }
     if (signal.aborted) throw abortError(signal);
-    await session.query('COMMIT');
+    await session.query('COMMIT').catch((cause) => {
+      throw new CommitUnknown(cause);
+    });
   } catch (error) {
+    if (error instanceof CommitUnknown) throw error;
     await session.query('ROLLBACK').catch(() => {});
     if (signal.aborted) throw abortError(signal);
     throw await explain(terminator, busy, error);
@@ -110,10 +123,10 @@ async function endSessions(
       }
       await terminator.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-           AND (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER'))
-           AND ((SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-                OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`,
+         WHERE datname = $1 AND pid <> pg_backend_pid() AND (
+           (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+           OR (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER'))
+              AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`,
         [busy],
       );
     } catch {

@@ -4,13 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import type { InstanceFixture } from '../../contract/engine-contract.ts';
-import { databaseFingerprint } from '../../support/compare-databases.ts';
+import { type DatabaseFingerprint, databaseFingerprint } from '../../support/compare-databases.ts';
 import { clientConfig, runSql, withDatabase } from '../../support/postgres-client.ts';
 
 export type Rights = 'superuser' | 'owner' | 'no createdb';
 
 /** A database with a role of its own, on the server of the run. */
 export interface PostgresInstance extends InstanceFixture {
+  fingerprint(): Promise<DatabaseFingerprint>;
   readonly database: string;
   readonly role: string;
   readonly url: string;
