@@ -1,12 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupBody } from '../http/v1/backups.ts';
 import type { Client } from './client.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { showProgress } from './progress.ts';
-
-/** What backups and restores have in common. */
-export type TaskBody = Pick<BackupBody, 'id' | 'status' | 'error' | 'progress' | 'attempt'>;
+import type { TaskBody } from './task-text.ts';
 
 export interface AwaitOptions {
   /** `Backup 12`: for people. */

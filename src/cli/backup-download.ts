@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import type { BackupBody } from '../http/v1/backups.ts';
 import { instanceArgument, positiveInteger } from './arguments.ts';
-import { bodyOf, broken, type Download, type Saved } from './download.ts';
+import { bodyOf, broken, type Download } from './download.ts';
 import { instancePath } from './find-instance.ts';
 import { bytes, print } from './output.ts';
 import { resumeDownload } from './resume-download.ts';
@@ -29,15 +29,17 @@ export function downloadCommand(group: Command, surroundings: Surroundings): voi
       const client = await openClient(command, surroundings);
       const pathOfBackup = `${await instancePath(client, name)}/backups/${id}`;
       const backup = await client.get<BackupBody>(pathOfBackup);
-      const download = { client, url: `${pathOfBackup}/download`, backup, signal: surroundings.signal };
-      const file = options.output ?? `${backup.backup_id}.${options.stored ? 'stored' : 'gz.enc'}`;
-      if (file === '-') return toStdout(download, options.stored === true);
+      const url = `${pathOfBackup}/download${options.stored ? '?format=stored' : ''}`;
+      const download = { client, url, backup, signal: surroundings.signal };
+      if (options.output === '-') return toStdout(download);
+      const head = await client.head(url);
+      const file = options.output ?? nameOf(head) ?? `${backup.backup_id}.enc`;
       const force = options.force === true;
       await refuseExisting(file, force);
       const saved = options.stored
         ? await resumeDownload(download, file, { force, quiet: globalOptions(command).json === true })
         : await saveA9s(download, file, force);
-      const openWith = openingCommand(file, saved.opensWith);
+      const openWith = openingCommand(file, head, options.stored ? storedCommand : a9sCommand);
       print(globalOptions(command).json, { file, size: saved.size, open_with: openWith }, () =>
         [
           `${file} (${bytes(saved.size)})`,
@@ -48,25 +50,44 @@ export function downloadCommand(group: Command, surroundings: Surroundings): voi
     });
 }
 
-async function saveA9s({ client, url, signal }: Download, file: string, force: boolean): Promise<Saved> {
+async function saveA9s(
+  { client, url, signal }: Download,
+  file: string,
+  force: boolean,
+): Promise<{ size: number }> {
   const source = bodyOf(await client.open(url, {}));
-  const { size } = await saveFile(file, source, { force, signal }).catch((error: unknown) => {
+  return saveFile(file, source, { force, signal }).catch((error: unknown) => {
     throw broken(error, signal, 'Nothing was kept. Downloads with --stored can be resumed.');
   });
-  return { size, opensWith: 'openssl enc -d -aes256 -md md5 -in FILE | gunzip' };
 }
 
-async function toStdout({ client, url, signal }: Download, stored: boolean): Promise<void> {
+async function toStdout({ client, url, signal }: Download): Promise<void> {
   refuseTerminal();
-  const source = bodyOf(await client.open(stored ? `${url}?format=stored` : url, {}));
+  const source = bodyOf(await client.open(url, {}));
   await writeToStdout(source, signal).catch((error: unknown) => {
     throw broken(error, signal, 'What came out on stdout is not whole: do not use it.');
   });
 }
 
-/** The key is asked for by openssl: where it stood in the command everybody on the machine could read it. */
-function openingCommand(file: string, opensWith: string): string {
-  return `${opensWith.replace('FILE', () => quoted(file))} > ${quoted(`${path.basename(file)}.plain`)}`;
+/** The name that the site gives the file, where it is nothing but a name. */
+function nameOf(head: Headers | undefined): string | undefined {
+  const name = /filename="([^"]*)"/.exec(head?.get('content-disposition') ?? '')?.[1];
+  return name && /^\w[\w.-]*$/.test(name) ? name : undefined;
+}
+
+const a9sCommand = 'openssl enc -aes256 -md md5 -d | gunzip';
+const storedCommand = 'openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -md sha256 | zstd -d';
+
+/**
+ * What opens the file without Forestay, as the site says. The key is asked for by openssl: where it stood in the command,
+ * everybody on the machine could read it.
+ */
+function openingCommand(file: string, head: Headers | undefined, usual: string): string {
+  const said = (head?.get('x-forestay-open-with') ?? '').replace(" -pass 'pass:KEY'", '');
+  const command = /^openssl enc [\w -]+( \| (gunzip|zstd -d))?$/.test(said) ? said : usual;
+  const [decrypt, unpack] = command.split(' | ');
+  const output = quoted(`${path.basename(file)}.plain`);
+  return `${decrypt} -in ${quoted(file)}${unpack ? ` | ${unpack} > ${output}` : ` -out ${output}`}`;
 }
 
 function quoted(text: string): string {

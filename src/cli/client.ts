@@ -14,19 +14,17 @@ export interface Client {
   post<T>(path: string, body?: object): Promise<T>;
   patch<T>(path: string, body: object): Promise<T>;
   delete<T>(path: string): Promise<T>;
-  /** The answer with its body unread, for downloads; statuses of `accept` are no errors. */
-  open(
-    path: string,
-    headers: Readonly<Record<string, string>>,
-    accept?: readonly number[],
-  ): Promise<Response>;
+  /** The answer with its body unread, for downloads. */
+  open(path: string, headers: Readonly<Record<string, string>>): Promise<Response>;
+  /** What `open` would answer, without its body; undefined where it would be refused, as why is in the body. */
+  head(path: string): Promise<Headers | undefined>;
 }
 
 /** How long a site may think about an answer; registering an instance makes it connect to that first. */
 const answerTimeoutMs = 120_000;
 
 export function connect(config: ClientConfig, signal: AbortSignal): Client {
-  async function send(method: string, path: string, init: RequestInit, accept: readonly number[] = []) {
+  async function send(method: string, path: string, init: RequestInit): Promise<Response> {
     if (config.token === undefined) {
       throw new CliError('Unauthorized', exitCodes.notAllowed, 'There is no token to show to the site.', {
         hint: config.tokenMissing,
@@ -36,12 +34,17 @@ export function connect(config: ClientConfig, signal: AbortSignal): Client {
     let response: Response;
     try {
       // A redirect would turn a POST into a GET; fetch drops the token where a download is sent to another host.
-      const redirect = method === 'GET' ? 'follow' : 'manual';
+      const redirect = method === 'GET' || method === 'HEAD' ? 'follow' : 'manual';
       response = await fetch(config.url + path, { signal, redirect, ...init, method, headers });
     } catch (cause) {
       throw signal.aborted ? signal.reason : unreachable(config.url, cause);
     }
-    if (response.ok || accept.includes(response.status)) return response;
+    return response;
+  }
+
+  async function sendWell(method: string, path: string, init: RequestInit): Promise<Response> {
+    const response = await send(method, path, init);
+    if (response.ok) return response;
     throw await errorOf(response, config.url);
   }
 
@@ -51,7 +54,7 @@ export function connect(config: ClientConfig, signal: AbortSignal): Client {
     body?: object,
     more?: Record<string, string>,
   ): Promise<T> {
-    const response = await send(method, path, {
+    const response = await sendWell(method, path, {
       headers: { accept: 'application/json', ...(body && { 'content-type': 'application/json' }), ...more },
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.any([signal, AbortSignal.timeout(answerTimeoutMs)]),
@@ -73,7 +76,11 @@ export function connect(config: ClientConfig, signal: AbortSignal): Client {
     post: (path, body) => json('POST', path, body, { 'idempotency-key': randomUUID() }),
     patch: (path, body) => json('PATCH', path, body),
     delete: (path) => json('DELETE', path),
-    open: (path, headers, accept) => send('GET', path, { headers }, accept),
+    open: (path, headers) => sendWell('GET', path, { headers }),
+    async head(path) {
+      const response = await send('HEAD', path, {});
+      return response.ok ? response.headers : undefined;
+    },
   };
 }
 

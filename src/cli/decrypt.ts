@@ -82,6 +82,8 @@ async function findManifest(file: string, named: string | undefined): Promise<Ma
 }
 
 function outputName(file: string, manifest: Manifest | undefined): string {
-  if (manifest) return `${manifest.backup_id}${manifest.suffix}`;
-  return `${path.basename(file).replace(/\.(gz\.enc|enc|stored)$/, '')}.plain`;
+  // The manifest is not believed yet: what it says must be a name and nothing else.
+  const said = manifest ? `${manifest.backup_id}${manifest.suffix}` : '';
+  if (/^\w[\w.-]*$/.test(said)) return said;
+  return `${path.basename(file).replace(/(\.(gz|zst))?\.enc$/, '')}.plain`;
 }

@@ -4,9 +4,8 @@ import { ForestayError } from '../core/errors.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { print } from './output.ts';
-import { type GlobalOptions, globalOptions, type Site, type Surroundings } from './surroundings.ts';
+import { type Finding, type GlobalOptions, globalOptions, type Surroundings } from './surroundings.ts';
 
-type Finding = Awaited<ReturnType<Site['examine']>>[number];
 type Environment = Awaited<ReturnType<typeof readEnvironment>>;
 
 /** `forestay doctor`: what is configured, reachable and installed, and what to do about the rest. Works with and without a running site. */
@@ -57,27 +56,27 @@ async function examine(options: GlobalOptions, surroundings: Surroundings): Prom
 async function askApi(env: Environment, options: GlobalOptions, signal: AbortSignal): Promise<Finding[]> {
   try {
     const { url, token, tokenMissing } = await readClientConfig(env, options);
-    const alive = await statusOf(`${url}/healthz`, signal);
+    const alive = await ask(`${url}/healthz`, signal);
     if (alive === undefined) {
       const hint = 'Start it with: forestay serve. Or name the site with FORESTAY_URL or --url.';
       return [{ what: 'API', state: 'warn', detail: `nothing answers at ${url}`, hint }];
     }
-    const ready = await statusOf(`${url}/readyz`, signal);
+    const ready = await ask(`${url}/readyz`, signal);
     return [
-      alive === 200
+      alive.status === 200
         ? { what: 'API', state: 'ok', detail: `answers at ${url}` }
         : {
             what: 'API',
             state: 'fail',
-            detail: `${url}/healthz answers ${alive}`,
+            detail: `${url}/healthz answers ${alive.status}`,
             hint: 'Is it Forestay? See its log.',
           },
-      ready === 200
+      ready?.status === 200
         ? { what: 'API is ready', state: 'ok', detail: 'it reaches what it needs' }
         : {
             what: 'API is ready',
             state: 'fail',
-            detail: `${url}/readyz answers ${ready ?? 'nothing'}`,
+            detail: `${ready?.reasons.join(' ') || `${url}/readyz answers ${ready?.status ?? 'nothing'}`}`,
             hint: 'Its log says what it waits for.',
           },
       token === undefined
@@ -91,27 +90,28 @@ async function askApi(env: Environment, options: GlobalOptions, signal: AbortSig
 }
 
 async function checkToken(url: string, token: string, signal: AbortSignal): Promise<Finding> {
-  const status = await statusOf(`${url}/v1/instances`, signal, { authorization: `Bearer ${token}` });
-  if (status === 200) return { what: 'token', state: 'ok', detail: 'the site takes it' };
+  const answer = await ask(`${url}/v1/instances`, signal, { authorization: `Bearer ${token}` });
+  if (answer?.status === 200) return { what: 'token', state: 'ok', detail: 'the site takes it' };
   return {
     what: 'token',
     state: 'fail',
-    detail: `the site answers ${status ?? 'nothing'} to the token`,
+    detail: `the site answers ${answer?.status ?? 'nothing'} to the token`,
     hint: 'Check FORESTAY_TOKEN or --token-file.',
   };
 }
 
-/** The status, undefined where nothing answers. */
-async function statusOf(
+/** The status, and what a site that is not ready waits for; undefined where nothing answers. */
+async function ask(
   url: string,
   signal: AbortSignal,
   headers: Record<string, string> = {},
-): Promise<number | undefined> {
+): Promise<{ status: number; reasons: readonly string[] } | undefined> {
   try {
     const within = AbortSignal.any([signal, AbortSignal.timeout(5000)]);
     const response = await fetch(url, { headers, redirect: 'manual', signal: within });
-    await response.body?.cancel();
-    return response.status;
+    const body = (await response.json().catch(() => undefined)) as { reasons?: unknown } | undefined;
+    const reasons = Array.isArray(body?.reasons) ? body.reasons.map(String) : [];
+    return { status: response.status, reasons };
   } catch {
     signal.throwIfAborted();
     return undefined;

@@ -8,15 +8,10 @@ import { exitCodes } from './exit-codes.ts';
 /** What both forms of download have in common. */
 export interface Download {
   readonly client: Client;
+  /** Path of the download in the API, with what it asks for. */
   readonly url: string;
   readonly backup: BackupBody;
   readonly signal: AbortSignal;
-}
-
-export interface Saved {
-  readonly size: number;
-  /** What the site says opens it, reading the encrypted bytes from `FILE`. */
-  readonly opensWith: string;
 }
 
 export function bodyOf(response: Response): Readable {

@@ -99,11 +99,21 @@ function openUnverified(
 ): Readable {
   const header = new HeaderReader();
   const decipher = createDecipheriv('aes-256-ctr', key, iv);
-  const decrypt = mapBytes(
-    (piece) => decipher.update(header.take(piece, () => {})),
-    () => decipher.final(),
+  let decrypted = 0;
+  const decrypt = mapBytes((piece) => {
+    const bytes = decipher.update(header.take(piece, () => {}));
+    decrypted += bytes.length;
+    return bytes;
+  });
+  const unzip = createZstdDecompress();
+  const checkEnd = mapBytes(
+    (piece) => piece,
+    () => {
+      if (unzip.bytesWritten !== decrypted) throw damaged('The file is damaged: something follows its end.');
+      return undefined;
+    },
   );
-  const stages = compression === 'zstd' ? [decrypt, createZstdDecompress()] : [decrypt];
+  const stages = compression === 'zstd' ? [decrypt, unzip, checkEnd] : [decrypt];
   const translate = (error: Error) =>
     isDecompressionError(error) ? damaged('The file is damaged: it does not decompress.', error) : error;
   return joinStreams(createReadStream(file), stages, { signal, translate });

@@ -1,5 +1,5 @@
-import type { TaskBody } from './await-task.ts';
 import { bytes, note } from './output.ts';
+import type { TaskBody } from './task-text.ts';
 
 /** Shows how a task is going, on stderr. */
 export interface Progress {

@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { bodyOf, broken, type Download, type Saved } from './download.ts';
+import { bodyOf, broken, type Download } from './download.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { note } from './output.ts';
@@ -17,7 +17,7 @@ export async function resumeDownload(
   download: Download,
   file: string,
   { force, quiet }: { force: boolean; quiet: boolean },
-): Promise<Saved> {
+): Promise<{ size: number }> {
   const { backup, signal } = download;
   const partial = `${file}.part`;
   const hash = createHash('sha256');
@@ -27,10 +27,8 @@ export async function resumeDownload(
     await rm(partial);
     have = 0;
   }
-  let opensWith = defaultCommand;
   if (have < backup.size || have === 0) {
     const response = await request(download, have);
-    opensWith = response.headers.get('x-forestay-open-with') ?? defaultCommand;
     const resumes = response.status === 206;
     if (resumes && !quiet) note(`Going on from byte ${have} of ${backup.size}.`);
     // What is there is hashed before anything is added to it.
@@ -55,10 +53,8 @@ export async function resumeDownload(
     );
   }
   await publish(partial, file, force);
-  return { size, opensWith };
+  return { size };
 }
-
-const defaultCommand = 'openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -md sha256 -in FILE | zstd -d';
 
 async function request({ client, url, backup }: Download, from: number): Promise<Response> {
   if (backup.sha256 === null) {
@@ -68,9 +64,8 @@ async function request({ client, url, backup }: Download, from: number): Promise
       `Backup ${backup.id} is ${backup.status}; only one that is done can be downloaded.`,
     );
   }
-  const stored = `${url}?format=stored`;
-  if (from === 0) return client.open(stored, {});
-  const response = await client.open(stored, { range: `bytes=${from}-` });
+  if (from === 0) return client.open(url, {});
+  const response = await client.open(url, { range: `bytes=${from}-`, 'if-range': `"${backup.sha256}"` });
   const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
   if (response.status !== 206 || start === String(from)) return response;
   await response.body?.cancel();

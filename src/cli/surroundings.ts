@@ -1,17 +1,35 @@
 import type { Command } from 'commander';
-import { readClientConfig, readEnvironment } from '../config.ts';
+import { type Config, readClientConfig, readEnvironment, type Secrets } from '../config.ts';
 import { type Client, connect } from './client.ts';
 
 /** What a command gets from outside. The streams are replaced in no test: those run real processes. */
 export interface Surroundings {
   /** Aborts on the first SIGINT or SIGTERM, with the CliError to end with. */
   readonly signal: AbortSignal;
-  /** Opens app.ts, which only `serve`, `worker`, `migrate` and `doctor` do: the others start fast. */
+  /** Loads app.ts, which only `serve`, `worker`, `migrate` and `doctor` ask for: the others start fast. */
   openSite(): Promise<Site>;
 }
 
-/** The part of app.ts that commands use. */
-export type Site = Pick<typeof import('../app.ts'), 'startSite' | 'migrateSite' | 'examine'>;
+/** The part of app.ts that commands use; main.ts hands it in. */
+export interface Site {
+  startSite(
+    config: Config,
+    secrets: Secrets,
+    parts: { readonly api: boolean; readonly worker: boolean; readonly pool: string | undefined },
+  ): Promise<{ readonly url: string | undefined; close(): Promise<void> }>;
+  /** Resolves with the names of the migrations that ran. */
+  migrateSite(config: Config, secrets: Secrets): Promise<string[]>;
+  examine(config: Config, secrets: Secrets, signal: AbortSignal): Promise<Finding[]>;
+}
+
+/** One thing that `doctor` looked at. */
+export interface Finding {
+  readonly what: string;
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly detail: string;
+  /** What to do about it. */
+  readonly hint?: string | undefined;
+}
 
 /** Options that every command takes. */
 export interface GlobalOptions {

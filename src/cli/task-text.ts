@@ -1,5 +1,8 @@
-import type { TaskBody } from './await-task.ts';
+import type { BackupBody } from '../http/v1/backups.ts';
 import { bytes } from './output.ts';
+
+/** What backups and restores have in common. */
+export type TaskBody = Pick<BackupBody, 'id' | 'status' | 'error' | 'progress' | 'attempt'>;
 
 /** A status, with what a running task is doing. */
 export function taskState({ status, progress }: TaskBody): string {

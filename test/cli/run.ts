@@ -75,7 +75,8 @@ export async function runInTerminal(
   options: RunOptions = {},
 ): Promise<{ code: number | null; screen: string }> {
   const words = [process.execPath, main, ...args].map((word) => `'${word}'`).join(' ');
-  const child = spawn('script', ['-qefc', words, '/dev/null'], {
+  // A terminal without a size would break every line after each character.
+  const child = spawn('script', ['-qefc', `stty cols 120 rows 40; exec ${words}`, '/dev/null'], {
     cwd: options.cwd ?? tmpdir(),
     env: { ...environment(options), TERM: 'xterm' },
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -85,17 +86,21 @@ export async function runInTerminal(
     screen += piece;
   });
   const exited = once(child, 'exit');
-  let from = 0;
-  for (const [question, answer] of dialogue) {
-    await until(
-      () => screen.indexOf(question, from) >= 0,
-      () => `"${question}" on: ${screen}`,
-    );
-    from = screen.indexOf(question, from) + question.length;
-    child.stdin.write(answer);
+  try {
+    let from = 0;
+    for (const [question, answer] of dialogue) {
+      await until(
+        () => screen.indexOf(question, from) >= 0,
+        () => `"${question}" on: ${screen}`,
+      );
+      from = screen.indexOf(question, from) + question.length;
+      child.stdin.write(answer);
+    }
+    const [code] = await exited;
+    return { code: code as number | null, screen };
+  } finally {
+    child.kill();
   }
-  const [code] = await exited;
-  return { code: code as number | null, screen };
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, what: () => string): Promise<void> {

@@ -1,0 +1,30 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runProcess } from '../../src/cli/process.ts';
+
+/** The executable with a site that only says what it was asked to do. */
+await runProcess(process.argv.slice(2), {
+  openSite: async () => ({
+    async startSite(_config, _secrets, parts) {
+      process.stderr.write(`started ${JSON.stringify(parts)}\n`);
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return {
+        url: parts.api ? 'http://127.0.0.1:3000' : undefined,
+        async close() {
+          await sleep(Number(process.env.CLOSING_TAKES ?? 0));
+          server.close();
+          process.stderr.write('closed\n');
+        },
+      };
+    },
+    migrateSite: async () => ['0001-main-job'],
+    examine: async () => [
+      { what: 'database', state: 'ok', detail: 'embedded' },
+      ...(process.env.BROKEN
+        ? [{ what: 'primary store', state: 'fail' as const, detail: 'full', hint: 'Make room.' }]
+        : []),
+    ],
+  }),
+});
