@@ -204,7 +204,9 @@ async function isReady(adminUrl: string, postmaster: ChildProcess): Promise<bool
     try {
       await client.connect();
       return true;
-    } catch {
+    } catch (error) {
+      // A refusal by pg_hba.conf is an answer too: one that wants TLS, for example.
+      if ((error as { code?: unknown }).code === '28000') return true;
       await sleep(50);
     } finally {
       await client.end().catch(() => {});

@@ -22,6 +22,8 @@ export const DetailsSchema = Type.Object({
   bootstrapRole: Type.String(),
   /** Whether there is a schema `public`; a new database always has one. */
   publicSchema: Type.Boolean(),
+  /** Tables, indexes, sequences, views: where there were some, a restore without any did not happen. */
+  relations: Type.Integer({ minimum: 0 }),
   extensions: Type.Array(Type.Object({ name: Type.String(), version: Type.String() })),
   tablespaces: Type.Array(Type.String()),
   /** What only a superuser can create again. */
@@ -50,7 +52,8 @@ export async function readDetails(session: Session, toolVersion: string): Promis
             d.datcollate AS collate, d.datctype AS ctype,
             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS "localeProvider",
             current_setting('server_version') AS "serverVersion", pg_get_userbyid(10) AS "bootstrapRole",
-            to_regnamespace('public') IS NOT NULL AS "publicSchema"
+            to_regnamespace('public') IS NOT NULL AS "publicSchema",
+            ${relationsSql} AS relations
      FROM pg_database d WHERE d.datname = current_database()`,
   );
   if (!database) throw new Error('pg_database does not list the current database');
@@ -67,6 +70,9 @@ export async function readDetails(session: Session, toolVersion: string): Promis
     superuserOnly: await texts(superuserOnlySql),
   };
 }
+
+/** An expression: how many there are in the session's database. */
+export const relationsSql = `(SELECT count(*)::int FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f'))`;
 
 /** Catalogues of things with owners. What belongs to an extension is not in a dump; what initdb made neither. */
 const owned: readonly (readonly [catalogue: string, owner: string])[] = [

@@ -90,8 +90,7 @@ function byCode(code: string): Meaning | undefined {
   if (code === '53100') return full;
   if (code === '53200') return locks;
   if (/^(55006|55P03|40P01)$/.test(code)) return busy;
-  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO)/.test(code))
-    return tls;
+  if (isTlsError(code)) return tls;
   return undefined;
 }
 
@@ -126,6 +125,11 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     unreachable,
   ],
 ];
+
+/** Codes of Node's TLS: a failed handshake, or a certificate that is not trusted. */
+export function isTlsError(code: string): boolean {
+  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO)/.test(code);
+}
 
 function byText(text: string): Meaning | undefined {
   // Loss of the connection comes last in the list, but what it ended with is at the end of what a tool says.

@@ -4,6 +4,7 @@ import { abortError } from '../../pipeline/abort.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
 import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
+import { relationsSql } from './details.ts';
 import { openToolEnvironment } from './environment.ts';
 import { translateError } from './errors.ts';
 import { createGuard, type Guard } from './guard.ts';
@@ -80,6 +81,7 @@ async function restoreStaged(work: Work, plan: Plan): Promise<RestoreReport> {
       plan.direct ? loadDirectly(work.bytes, staging, options) : loadGuarded(work.bytes, guard, options),
     );
     ticket.onPhase('verifying');
+    await refuseNothing(work, plan, staging);
     const lost = await withMaintenance(work, (session) => applyProperties(session, staging, properties));
     const switchMs = await switchOver(work, staging);
     return {
@@ -92,6 +94,18 @@ async function restoreStaged(work: Work, plan: Plan): Promise<RestoreReport> {
     await removeStaging(target, staging);
     throw error;
   }
+}
+
+/** A tool that only says it succeeded must not empty the instance. */
+async function refuseNothing(work: Work, plan: Plan, staging: string): Promise<void> {
+  if (plan.details.relations === 0) return;
+  const [row] = await withSession(work.target, { ...work, database: staging }, (session) =>
+    session.query<{ relations: number }>(`SELECT ${relationsSql} AS relations`),
+  );
+  if (row?.relations) return;
+  throw new ForestayError('ToolFailed', 'pg_restore reported success, but the restored database is empty.', {
+    hint: 'Check the PostgreSQL client tools of the worker. Nothing was changed.',
+  });
 }
 
 /** The sessions are open before the last question is asked, so that ending them ends the right to switch. */

@@ -3,7 +3,7 @@ import { rootCertificates } from 'node:tls';
 import pg from 'pg';
 import { abortError } from '../../pipeline/abort.ts';
 import type { Target } from './connection.ts';
-import { translateError } from './errors.ts';
+import { isTlsError, translateError } from './errors.ts';
 
 /** A session of our own at the server. */
 export interface Session {
@@ -62,12 +62,8 @@ export async function withSession<T>(
 
 /** What libpq answers with a second try in plain: no TLS at the server, a failed handshake, a refusal by pg_hba.conf. */
 function mayTryPlain(error: unknown): boolean {
-  const { code, message } = error as { code?: string; message?: string };
-  return (
-    code === '28000' ||
-    code === 'EPROTO' ||
-    /^ERR_SSL|SSL connections|SSL connection/.test(`${code ?? ''}${message ?? ''}`)
-  );
+  const { code = '', message = '' } = error as { code?: string; message?: string };
+  return code === '28000' || isTlsError(code) || /SSL connection/.test(message);
 }
 
 async function connect(target: Target, options: SessionOptions, useTls: boolean): Promise<pg.Client> {
@@ -99,11 +95,10 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
   }
 }
 
-/** https://www.postgresql.org/docs/current/libpq-ssl.html, table 32.1; `require` with a root certificate is verify-ca. */
+/** https://www.postgresql.org/docs/current/libpq-ssl.html, table 32.1; where there is a root certificate, it is checked in every mode. */
 function tlsOptions(target: Target): ConnectionOptions {
   const { sslmode, sslrootcert, sslcert, sslkey } = target;
-  const checksAuthority =
-    sslmode.startsWith('verify-') || (sslmode === 'require' && sslrootcert !== undefined);
+  const checksAuthority = sslmode === 'verify-full' || sslrootcert !== undefined;
   return {
     rejectUnauthorized: checksAuthority,
     ...(checksAuthority ? { ca: trustedCertificates(target) } : {}),
