@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { shareReads } from '../core/share-reads.ts';
 import type { Tables } from '../db/schema.ts';
 import { findToken, noteTokenUse, rightsOfToken, type TokenWithRight } from '../db/tokens.ts';
 import type { IdentityProvider, Principal } from './identity.ts';
@@ -11,12 +12,17 @@ const noteEveryMs = 60_000;
 
 /** The tokens that operators make with `POST /v1/tokens`. */
 export function storedTokenProvider(db: Kysely<Tables>): IdentityProvider {
+  const find = shareReads(
+    ({ secretHash, instanceGuid }: { secretHash: Buffer; instanceGuid: string | undefined }) =>
+      `${secretHash.toString('base64')} ${instanceGuid}`,
+    ({ secretHash, instanceGuid }) => findToken(db, { secretHash }, instanceGuid),
+  );
   return {
     name: tokenProviderName,
     async authenticate(secret, instanceGuid) {
       if (!secret.startsWith(tokenPrefix)) return undefined;
       const secretHash = hashSecret(secret);
-      const token = await findToken(db, { secretHash }, instanceGuid);
+      const token = await find({ secretHash, instanceGuid });
       // The index found it by its hash; compared again in constant time, so that nothing rests on how an index compares.
       if (!token || !sameHash(token.secretHash, secretHash)) return undefined;
       await noteUse(db, token);

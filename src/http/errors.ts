@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { TooManyAttempts } from '../auth/attempts.ts';
 import { type ErrorCode, ForestayError, toForestayError } from '../core/errors.ts';
+import { loggedError } from './logged-error.ts';
 
 /**
  * The one map from the catalogue of errors to HTTP, and the one place that writes error answers: `{msg}` under
@@ -133,7 +134,7 @@ export function errorBody(url: string, answer: Pick<ErrorAnswer, 'word' | 'descr
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const answer = answerOf(thrown, request.id);
   if (answer.status >= 500) {
-    request.log.error({ error: answer.word, err: thrown }, 'a request failed');
+    request.log.error({ error: answer.word, err: loggedError(thrown) }, 'a request failed');
   }
   // A download sets its headers before its first byte; when that never came they describe nothing.
   for (const name of downloadHeaders) reply.removeHeader(name);

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import type { App, HttpContext } from './context.ts';
+import { loggedError } from './logged-error.ts';
 import { requestSignal } from './request-signal.ts';
 
 /** Longer than this and the answer is no, in milliseconds. */
@@ -37,7 +38,7 @@ export function healthRoutes(app: App, context: HttpContext): void {
     async (request, reply) => {
       const signal = AbortSignal.any([requestSignal(reply), AbortSignal.timeout(readyWithinMs)]);
       const { ready, reasons } = await context.readiness(signal).catch((error: unknown) => {
-        request.log.error({ err: error }, 'readiness could not be told');
+        request.log.error({ err: loggedError(error) }, 'readiness could not be told');
         return { ready: false, reasons: ['The service could not find out within 5 seconds.'] };
       });
       return reply

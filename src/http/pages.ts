@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { HttpContext } from './context.ts';
 import { parsePage } from './numbers.ts';
 
 /**
@@ -8,7 +9,7 @@ import { parsePage } from './numbers.ts';
 export async function answerPage<Item extends { id: number }>(
   request: FastifyRequest,
   reply: FastifyReply,
-  publicUrl: string,
+  context: HttpContext,
   read: (page: { limit?: number | undefined; beforeId?: number | undefined }) => Promise<Item[]>,
 ): Promise<Item[]> {
   const { limit, beforeId } = parsePage(request.query as Record<string, unknown>);
@@ -16,7 +17,7 @@ export async function answerPage<Item extends { id: number }>(
   const items = await read({ limit: limit + 1, beforeId });
   if (items.length <= limit) return items;
   const page = items.slice(0, limit);
-  const address = `${publicUrl}${request.url.split('?')[0]}?limit=${limit}&cursor=${page.at(-1)!.id}`;
+  const address = `${context.publicUrl}${request.url.split('?')[0]}?limit=${limit}&cursor=${page.at(-1)!.id}`;
   void reply.header('link', `<${address}>; rel="next"`);
   return page;
 }

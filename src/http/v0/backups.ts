@@ -1,9 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { type ForestayError, hasCode } from '../../core/errors.ts';
-import type { Backup } from '../../db/backups.ts';
-import { listBackupsOf } from '../../db/listings.ts';
+import { type ListedBackup, listBackupsOf } from '../../db/listings.ts';
 import { listRestores, type Restore } from '../../db/restores.ts';
-import type { Task } from '../../db/tasks.ts';
 import { requestBackup } from '../../operations/request-backup.ts';
 import { requestRestore } from '../../operations/request-restore.ts';
 import { instanceNotFound, instanceOf, requireGuid } from '../access.ts';
@@ -147,7 +145,7 @@ export function describe({ message, hint }: ForestayError): string {
   return hint === undefined ? message : `${message} ${hint}`;
 }
 
-function backupBody(backup: Backup) {
+function backupBody(backup: ListedBackup) {
   return {
     id: backup.id,
     instance_id: backup.instanceId,
@@ -163,7 +161,7 @@ function restoreBody(restore: Restore) {
   };
 }
 
-function taskBody(task: Task, ownerId: number) {
+function taskBody(task: ListedBackup['task'], ownerId: number) {
   return {
     id: task.id,
     task_id: ownerId,

@@ -1,9 +1,10 @@
 import { type Static, Type } from 'typebox';
 import { isDownloadable } from '../../core/backup.ts';
 import { ForestayError } from '../../core/errors.ts';
-import { type Backup, findBackup } from '../../db/backups.ts';
+import { shareReads } from '../../core/share-reads.ts';
+import { findBackup } from '../../db/backups.ts';
 import { newestUserKeyVersion } from '../../db/instances.ts';
-import { listBackupsOf } from '../../db/listings.ts';
+import { type ListedBackup, listBackupsOf } from '../../db/listings.ts';
 import { cancelBackup } from '../../operations/cancel.ts';
 import { deleteBackup } from '../../operations/delete-backup.ts';
 import { requestBackup } from '../../operations/request-backup.ts';
@@ -80,7 +81,17 @@ const tags = ['Backups'];
 const params = InstanceAndId('backup');
 
 export function backupRoutes(app: App, context: HttpContext): void {
-  const { operations, publicUrl } = context;
+  const { operations } = context;
+  // What clients poll.
+  const list = shareReads(
+    (wanted: { guid: string; limit?: number | undefined; beforeId?: number | undefined }) =>
+      `${wanted.guid} ${wanted.limit} ${wanted.beforeId}`,
+    async ({ guid, ...page }) => {
+      const listed = await listBackupsOf(operations.db, guid, page);
+      if (!listed) throw instanceNotFound();
+      return listed.backups.map((backup) => bodyOf(backup, listed.newestUserKeyVersion));
+    },
+  );
 
   app.get(
     '/v1/instances/:guid/backups',
@@ -92,11 +103,7 @@ export function backupRoutes(app: App, context: HttpContext): void {
       },
     },
     (request, reply) =>
-      answerPage(request, reply, publicUrl, async (page) => {
-        const listed = await listBackupsOf(operations.db, requireGuid(request), page);
-        if (!listed) throw instanceNotFound();
-        return listed.backups.map((backup) => bodyOf(backup, listed.newestUserKeyVersion));
-      }),
+      answerPage(request, reply, context, async (page) => list({ guid: requireGuid(request), ...page })),
   );
 
   app.get(
@@ -201,7 +208,7 @@ export function backupRoutes(app: App, context: HttpContext): void {
   );
 }
 
-function bodyOf(backup: Backup, newestUserKey: number | null): BackupBody {
+function bodyOf(backup: ListedBackup, newestUserKey: number | null): BackupBody {
   return {
     id: backup.id,
     backup_id: backup.backupId,

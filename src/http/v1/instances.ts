@@ -80,7 +80,7 @@ export type ChangeInstanceRequest = Static<typeof ChangeInstanceRequest>;
 const tags = ['Instances'];
 
 export function instanceRoutes(app: App, context: HttpContext): void {
-  const { operations, publicUrl } = context;
+  const { operations } = context;
 
   app.get(
     '/v1/instances',
@@ -97,7 +97,7 @@ export function instanceRoutes(app: App, context: HttpContext): void {
     },
     async (request, reply) => {
       const guids = await principalOf(request).visibleInstances();
-      return answerPage(request, reply, publicUrl, async (page) =>
+      return answerPage(request, reply, context, async (page) =>
         (await listInstances(operations.db, { guids, ...page })).map((instance) => bodyOf(context, instance)),
       );
     },

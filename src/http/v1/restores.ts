@@ -64,7 +64,7 @@ const tags = ['Restores'];
 const params = InstanceAndId('restore');
 
 export function restoreRoutes(app: App, context: HttpContext): void {
-  const { operations, publicUrl } = context;
+  const { operations } = context;
 
   app.get(
     '/v1/instances/:guid/restores',
@@ -77,7 +77,7 @@ export function restoreRoutes(app: App, context: HttpContext): void {
     },
     async (request, reply) => {
       const instance = await instanceOf(context, request);
-      return answerPage(request, reply, publicUrl, async (page) =>
+      return answerPage(request, reply, context, async (page) =>
         (await listRestores(operations.db, instance.id, page)).map(bodyOf),
       );
     },

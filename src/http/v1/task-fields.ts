@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { Task } from '../../db/tasks.ts';
+import type { ListedBackup } from '../../db/listings.ts';
 
 /** The extra fields that backups and restores share; a client that ignores them sees the documented API. */
 
@@ -22,7 +22,7 @@ export const ProgressBody = Type.Object({
 });
 export type ProgressBody = Static<typeof ProgressBody>;
 
-export function taskFields(task: Task) {
+export function taskFields(task: ListedBackup['task']) {
   return {
     status: task.status,
     triggered_at: task.triggeredAt.toISOString(),

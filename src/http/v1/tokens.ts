@@ -52,7 +52,7 @@ export type CreateTokenRequest = Static<typeof CreateTokenRequest>;
 const tags = ['Tokens'];
 
 export function tokenRoutes(app: App, context: HttpContext): void {
-  const { operations, publicUrl } = context;
+  const { operations } = context;
 
   app.get(
     '/v1/tokens',
@@ -64,7 +64,7 @@ export function tokenRoutes(app: App, context: HttpContext): void {
       },
     },
     (request, reply) =>
-      answerPage(request, reply, publicUrl, async (page) =>
+      answerPage(request, reply, context, async (page) =>
         (await listTokens(operations.db, page)).map((token) => ({
           id: token.id,
           name: token.name,
