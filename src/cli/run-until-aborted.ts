@@ -1,4 +1,4 @@
-import { aborted } from 'node:util';
+import { once } from 'node:events';
 import { note } from './output.ts';
 
 /** Announces what runs, and closes it in order when the signal aborts, which is how it is meant to end. */
@@ -10,7 +10,8 @@ export async function runUntilAborted(
   try {
     if (signal.aborted) return;
     announce();
-    await aborted(signal, running);
+    // Not `aborted` of node:util: its listener is weak, and all that waits here is reached through it alone.
+    await once(signal, 'abort');
   } finally {
     note('Stopping. Another Ctrl-C ends it at once.');
     await running.close();
