@@ -135,6 +135,6 @@ function parse(text: string, where: string): Connection {
   }
   throw usageError(
     `${where} is not a JSON object.`,
-    'It holds the connection, for example: {"host": "db.example.org", "user": "backup", "password": "…"}',
+    'It holds the connection, for example: {"host": "db.example.org", "username": "backup", "password": "…"}',
   );
 }

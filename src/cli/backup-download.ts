@@ -1,4 +1,3 @@
-import path from 'node:path';
 import type { Command } from 'commander';
 import type { BackupBody } from '../http/v1/backups.ts';
 import { instanceArgument, positiveInteger } from './arguments.ts';
@@ -6,7 +5,7 @@ import { bodyOf, broken, type Download } from './download.ts';
 import { instancePath } from './find-instance.ts';
 import { bytes, print } from './output.ts';
 import { resumeDownload } from './resume-download.ts';
-import { refuseExisting, refuseTerminal, saveFile, writeToStdout } from './save-file.ts';
+import { nameOfPlain, refuseExisting, refuseTerminal, saveFile, writeToStdout } from './save-file.ts';
 import { globalOptions, openClient, type Surroundings } from './surroundings.ts';
 
 interface DownloadOptions {
@@ -86,7 +85,7 @@ function openingCommand(file: string, head: Headers | undefined, usual: string):
   const said = (head?.get('x-forestay-open-with') ?? '').replace(" -pass 'pass:KEY'", '');
   const command = /^openssl enc [\w -]+( \| (gunzip|zstd -d))?$/.test(said) ? said : usual;
   const [decrypt, unpack] = command.split(' | ');
-  const output = quoted(`${path.basename(file)}.plain`);
+  const output = quoted(nameOfPlain(file));
   return `${decrypt} -in ${quoted(file)}${unpack ? ` | ${unpack} > ${output}` : ` -out ${output}`}`;
 }
 

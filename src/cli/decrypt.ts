@@ -5,7 +5,7 @@ import type { Manifest } from '../core/manifest.ts';
 import { keyFileOption } from './arguments.ts';
 import { askSecret } from './ask.ts';
 import { bytes, note, print } from './output.ts';
-import { refuseExisting, refuseTerminal, saveFile, writeToStdout } from './save-file.ts';
+import { nameOfPlain, refuseExisting, refuseTerminal, saveFile, writeToStdout } from './save-file.ts';
 import { globalOptions, type Surroundings } from './surroundings.ts';
 
 interface DecryptOptions {
@@ -85,5 +85,5 @@ function outputName(file: string, manifest: Manifest | undefined): string {
   // The manifest is not believed yet: what it says must be a name and nothing else.
   const said = manifest ? `${manifest.backup_id}${manifest.suffix}` : '';
   if (/^\w[\w.-]*$/.test(said)) return said;
-  return `${path.basename(file).replace(/(\.(gz|zst))?\.enc$/, '')}.plain`;
+  return nameOfPlain(file);
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { note } from './output.ts';
 
 /** Announces what runs, and closes it in order when the signal aborts, which is how it is meant to end. */
@@ -10,8 +9,8 @@ export async function runUntilAborted(
   try {
     if (signal.aborted) return;
     announce();
-    // Not `aborted` of node:util: its listener is weak, and all that waits here is reached through it alone.
-    await once(signal, 'abort');
+    // Not `aborted` of node:util: it listens weakly, so that the garbage collector takes us away while we wait.
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   } finally {
     note('Stopping. Another Ctrl-C ends it at once.');
     await running.close();

@@ -54,6 +54,13 @@ export async function refuseExisting(file: string, force: boolean): Promise<void
   if (exists && !force) throw alreadyThere(file);
 }
 
+/** What a download is called once it is open: its name without what compression and encryption added to it. */
+export function nameOfPlain(file: string): string {
+  const name = path.basename(file);
+  const plain = name.replace(/(\.(gz|zst))?\.enc$/, '');
+  return plain === name || plain === '' ? `${name}.plain` : plain;
+}
+
 /** Writes to stdout, which may be a pipe but no terminal. */
 export async function writeToStdout(source: Readable, signal: AbortSignal): Promise<void> {
   try {

@@ -65,8 +65,8 @@ async function stored(
 test('opens what V1 downloads deliver, also as openssl and gzip make it', async () => {
   await put('ours.gz.enc', await buffer(encodeA9s(Readable.from([plain]), passphrase, never)));
   const result = await decrypt('ours.gz.enc');
-  expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('ours.plain'), stderr: '' });
-  expect((await got('ours.plain')).equals(plain)).toBe(true);
+  expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ours \(/), stderr: '' });
+  expect((await got('ours')).equals(plain)).toBe(true);
 
   await put('plain', plain);
   await put('key', passphrase);
@@ -99,7 +99,7 @@ test('opens the stored form without manifest too, and says what that is worth', 
   await put('copy.zst.enc', (await stored()).data);
   const result = await decrypt('copy.zst.enc');
   expect(result).toMatchObject({ code: 0, stderr: expect.stringContaining('Without --manifest') });
-  expect((await got('copy.plain')).equals(plain)).toBe(true);
+  expect((await got('copy')).equals(plain)).toBe(true);
   await put('raw', (await stored('none')).data);
   expect(await decrypt('raw')).toMatchObject({
     code: 4,

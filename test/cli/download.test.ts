@@ -58,7 +58,9 @@ test('a download is a file of its owner alone, and comes with the commands that 
   const result = await download();
   const file = `${backup.backup_id}.dump.gz.enc`;
   expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining(`forestay decrypt ${file}`) });
-  expect(result.stdout).toContain(`openssl enc -aes256 -md md5 -d -in ${file} | gunzip > ${file}.plain`);
+  expect(result.stdout).toContain(
+    `openssl enc -aes256 -md md5 -d -in ${file} | gunzip > ${backup.backup_id}.dump\n`,
+  );
   expect(result.stdout).not.toContain('pass:');
   expect(await readdir(folder.path)).toEqual([file]);
   const saved = path.join(folder.path, file);

@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { runProcess } from '../../src/cli/process.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 /** The executable with a site that only says what it was asked to do. */
 await runProcess(process.argv.slice(2), {
@@ -10,6 +15,11 @@ await runProcess(process.argv.slice(2), {
       process.stderr.write(`started ${JSON.stringify(parts)}\n`);
       const server = createServer().listen(0, '127.0.0.1');
       await once(server, 'listening');
+      // What waits for the signal must survive this, as it has to in days of running.
+      setTimeout(() => {
+        collectGarbage();
+        process.stderr.write('garbage collected\n');
+      }, 50);
       return {
         url: parts.api ? 'http://127.0.0.1:3000' : undefined,
         async close() {

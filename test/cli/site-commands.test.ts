@@ -24,6 +24,7 @@ function options(env: Record<string, string> = {}) {
 test('serve says where it listens and where the admin token lies, not the token, and stops in order', async () => {
   const { child, result, said } = start(['serve'], options());
   await said('admin-token');
+  await said('garbage collected');
   child.kill('SIGINT');
   // As npm does it: the signal that the terminal sent comes a second time.
   child.kill('SIGINT');
@@ -51,6 +52,7 @@ test('a second Ctrl-C ends it at once', async () => {
 test('worker runs the tasks of a pool and serves nothing', async () => {
   const { child, result, said } = start(['worker', '--pool', 'far', '--json'], options());
   await said('"pool"');
+  await said('garbage collected');
   child.kill('SIGTERM');
   const { code, stdout, stderr } = await result;
   expect(code).toBe(0);
