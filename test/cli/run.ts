@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onTestFinished } from 'vitest';
 import type { FakeSite } from './fake-site.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/main.ts');
@@ -28,7 +29,7 @@ export interface Result {
 
 /** Runs the command line as a process of its own, to its end. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-  return start(args, options).result;
+  return launch(args, options).result;
 }
 
 export interface Started {
@@ -38,7 +39,14 @@ export interface Started {
   said(what: string): Promise<void>;
 }
 
+/** A process that the test ends itself; what a failing test leaves is killed. Not for concurrent tests. */
 export function start(args: readonly string[], options: RunOptions = {}): Started {
+  const started = launch(args, options);
+  onTestFinished(() => void started.child.kill('SIGKILL'));
+  return started;
+}
+
+function launch(args: readonly string[], options: RunOptions): Started {
   const child = spawn(process.execPath, [options.program ?? main, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: environment(options),
