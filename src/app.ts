@@ -12,7 +12,7 @@ import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
 import { startScheduler } from './jobs/scheduler.ts';
-import { adoptRunningTasks, startWorker } from './jobs/worker.ts';
+import { adoptTakenTasks, startWorker } from './jobs/worker.ts';
 import type { Context } from './operations/context.ts';
 import { examineStore, examineTools, type Finding, isInUse, look } from './operations/examine.ts';
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
@@ -80,7 +80,7 @@ export async function startSite(config: Config, secrets: Secrets, parts: SitePar
   const context = await makeContext(config, secrets, database, jobSender(boss), log);
 
   if (parts.worker) {
-    if (database.embedded) await adoptRunningTasks(context);
+    if (database.embedded) await adoptTakenTasks(context);
     const worker = await startWorker(context, boss, {
       pool: parts.pool ?? defaultPool,
       concurrency: config.concurrency,

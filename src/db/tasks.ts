@@ -326,14 +326,18 @@ export async function tasksWithoutLiveJob(db: Kysely<Tables>): Promise<HeldTask[
   return rows;
 }
 
-/** All tasks that say they are running. */
-export async function runningTasks(db: Reader): Promise<HeldTask[]> {
-  return db
-    .selectFrom('tasks')
-    .select(['id', 'job_id as jobId'])
-    .where('status', '=', 'running')
-    .orderBy('id')
-    .execute();
+/**
+ * Unfinished tasks that some process had taken: they say they are running, or their job was fetched and its process died
+ * before it could say so. Reads pg-boss's table as above.
+ */
+export async function takenTasks(db: Kysely<Tables>): Promise<HeldTask[]> {
+  const { rows } = await sql<HeldTask>`
+    select task.id, task.job_id as "jobId" from forestay.tasks task
+    where task.status = 'running' or task.status = 'queued' and exists (
+      select from pgboss.job job where job.id = task.job_id and job.state = 'active'
+    )
+    order by task.id`.execute(db);
+  return rows;
 }
 
 function superseded(fence: Fence): ForestayError {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { isFinished } from '../core/task.ts';
-import { type HeldTask, lockTask, replaceJob, runningTasks, tasksWithoutLiveJob } from '../db/tasks.ts';
+import { type HeldTask, lockTask, replaceJob, takenTasks, tasksWithoutLiveJob } from '../db/tasks.ts';
 import type { Context } from '../operations/context.ts';
 import { runTask } from '../operations/run-task.ts';
 import { prepareQueue, queueOf, superviseSeconds, type TaskJob } from './queue.ts';
@@ -56,11 +56,11 @@ export async function adoptOrphanedTasks(context: Context): Promise<void> {
 }
 
 /**
- * At the start of a process that has the database to itself, whatever is said to be running is not: nobody needs to wait
- * for heartbeats to run out.
+ * At the start of a process that has the database to itself, whoever had taken a task is dead: nobody needs to wait for
+ * heartbeats to run out.
  */
-export async function adoptRunningTasks(context: Context): Promise<void> {
-  for (const task of await runningTasks(context.db)) await giveNewJob(context, task);
+export async function adoptTakenTasks(context: Context): Promise<void> {
+  for (const task of await takenTasks(context.db)) await giveNewJob(context, task);
 }
 
 async function giveNewJob(context: Context, held: HeldTask): Promise<void> {
