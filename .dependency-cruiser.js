@@ -26,7 +26,10 @@ const folderRules = Object.entries(rules).map(([from, allowed]) => {
     name: `imports of ${from}`,
     severity: 'error',
     from: { path: from },
-    to: { path: '^src/', pathNot: [...allowed.map((path) => `^src/${path}(/|$)`.replace('\\.ts(/|$)', '\\.ts$')), ...ownFolder] },
+    to: {
+      path: '^src/',
+      pathNot: [...allowed.map((path) => `^src/${path}(/|$)`.replace('\\.ts(/|$)', '\\.ts$')), ...ownFolder],
+    },
   };
 });
 
@@ -45,7 +48,10 @@ export default {
       comment: 'decrypt opens files offline and so uses the pipeline; config.ts tells where the service is.',
       severity: 'error',
       from: { path: '^src/cli/', pathNot: '^src/cli/(serve|worker|migrate|doctor)\\.ts$' },
-      to: { path: '^src/', pathNot: ['^src/cli/', '^src/http/v1/', '^src/core/', '^src/config\\.ts$', '^src/pipeline/'] },
+      to: {
+        path: '^src/',
+        pathNot: ['^src/cli/', '^src/http/v1/', '^src/core/', '^src/config\\.ts$', '^src/pipeline/'],
+      },
     },
     {
       name: 'only commands that run the service, and main, open app.ts',
