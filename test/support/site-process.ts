@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -109,4 +109,10 @@ export function spawnSiteProcess({ dataDir, env, args = ['serve'] }: SiteProcess
   // Whoever kills it while it starts does not wait for it to be ready.
   ready.catch(() => {});
   return { child, output, exited, ready };
+}
+
+/** A folder that is removed at the end of the test. */
+export async function temporaryFolder(prefix: string): Promise<{ path: string } & AsyncDisposable> {
+  const folder = await mkdtemp(path.join(tmpdir(), prefix));
+  return { path: folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
