@@ -1,0 +1,113 @@
+/**
+ * `npm run bench [-- backup|restore|memory|api …] [options]`: how fast and how small Forestay is, side by side with what
+ * else one would use, on private servers in temp folders. docs/performance.md tells what is measured, and holds results.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { measureApi } from './api.ts';
+import { measureBackup } from './backup.ts';
+import { type Bench, openBench } from './bench.ts';
+import { dropDatabase, makeRows } from './dataset.ts';
+import { describeMachine, load } from './machine.ts';
+import { measureMemory } from './memory.ts';
+import { formatReport, isMissed, type Row } from './report.ts';
+import { measureRestore } from './restore.ts';
+import { type Mode, modes } from './site.ts';
+
+const parts = ['backup', 'restore', 'memory', 'api'] as const;
+const usage = `npm run bench -- [${parts.join(' | ')}] …
+  --size <GB>             of the dump that is backed up and restored (default 1.6)
+  --rounds <n>            how often everything is measured, in turns (default 5)
+  --memory-sizes <GB,…>   of the dumps of which memory is measured (default 0.5,2,8)
+  --modes <mode,…>        where the site keeps its state: ${modes.join(', ')} (default both)
+  --output <file>         write the result there, too
+  --strict                exit with 1 where a target was missed`;
+
+interface Options {
+  readonly parts: readonly string[];
+  readonly size: number;
+  readonly rounds: number;
+  readonly memorySizes: readonly number[];
+  readonly modes: readonly Mode[];
+  readonly output: string | undefined;
+  readonly strict: boolean;
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      size: { type: 'string', default: '1.6' },
+      rounds: { type: 'string', default: '5' },
+      'memory-sizes': { type: 'string', default: '0.5,2,8' },
+      modes: { type: 'string', default: modes.join() },
+      output: { type: 'string' },
+      strict: { type: 'boolean', default: false },
+    },
+  });
+  const wrong = (reason: string) => new Error(`${reason}\n\n${usage}`);
+  const unknown = positionals.find((name) => !parts.some((part) => part === name));
+  if (unknown !== undefined) throw wrong(`there is no part "${unknown}"`);
+  const memorySizes = values['memory-sizes'].split(',').map((text) => Number(text) * 1e9);
+  const size = Number(values.size) * 1e9;
+  const rounds = Number(values.rounds);
+  const chosen = values.modes.split(',').map((name) => modes.find((mode) => mode === name));
+  if (![size, rounds, ...memorySizes].every((value) => value > 0))
+    throw wrong('sizes and rounds are numbers above 0');
+  if (chosen.includes(undefined)) throw wrong(`modes are ${modes.join(', ')}`);
+  return {
+    parts: positionals.length === 0 ? parts : positionals,
+    size,
+    rounds,
+    memorySizes,
+    modes: chosen.filter((mode) => mode !== undefined),
+    output: values.output,
+    strict: values.strict,
+  };
+}
+
+async function measure(bench: Bench, options: Options): Promise<Row[]> {
+  const rows: Row[] = [];
+  const has = (part: (typeof parts)[number]) => options.parts.includes(part);
+  if (has('api')) rows.push(...(await measureApi(bench, options.rounds)));
+  if (has('backup') || has('restore')) {
+    bench.say(`Making a database of ${options.size / 1e9} GB of dump`);
+    const dataset = await makeRows(bench, 'rows', options.size);
+    if (has('backup')) rows.push(...(await measureBackup(bench, dataset, options)));
+    if (has('restore')) rows.push(...(await measureRestore(bench, dataset, options.rounds)));
+    await dropDatabase(bench, dataset.database);
+  }
+  if (has('memory'))
+    rows.push(...(await measureMemory(bench, { sizes: options.memorySizes, modes: options.modes })));
+  return rows;
+}
+
+async function main(options: Options, signal: AbortSignal): Promise<void> {
+  const loadBefore = load();
+  await using bench = await openBench(signal);
+  const rows = await measure(bench, options);
+  const facts = [
+    ...(await describeMachine(bench)),
+    `load averages of 1 / 5 minutes: ${loadBefore} before, ${load()} after`,
+    `${options.rounds} rounds, everything in turns; the dump has ${options.size / 1e9} GB`,
+    'sites were made by `forestay migrate` in a process of its own: the very first start of an embedded one, which makes its database, takes up to 600 MB for a moment',
+  ];
+  const report = formatReport(rows, facts);
+  process.stdout.write(report);
+  if (options.output !== undefined) await writeFile(options.output, report);
+  if (options.strict && rows.some(isMissed)) process.exitCode = 1;
+}
+
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(new Error(name)));
+try {
+  await main(readOptions(), stop.signal);
+} catch (error) {
+  if (stop.signal.aborted) {
+    process.stderr.write('Interrupted; everything was stopped and removed.\n');
+    process.exitCode = 130;
+  } else {
+    process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+    process.exitCode = 2;
+  }
+}
