@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
+import { makeDatabaseTemplate } from './database-template.ts';
 import { type PostgresServer, startPostgresServer } from './postgres-server.ts';
 
 declare module 'vitest' {
@@ -14,6 +15,7 @@ declare module 'vitest' {
 }
 
 let server: PostgresServer | undefined;
+let template: Awaited<ReturnType<typeof makeDatabaseTemplate>> | undefined;
 let runFolder = '';
 const realTmp = tmpdir();
 
@@ -23,6 +25,7 @@ const realTmp = tmpdir();
  */
 export async function setup(project: TestProject): Promise<void> {
   server = await startPostgresServer({ fsync: 'off', settings: { max_prepared_transactions: '5' } });
+  template = await makeDatabaseTemplate(realTmp);
   runFolder = await mkdtemp(join(realTmp, 'forestay-test-'));
   // Other users (the one that a server runs as) must be able to pass through, not to look.
   await chmod(runFolder, 0o711);
@@ -37,6 +40,7 @@ export async function teardown(): Promise<void> {
   delete process.env.FORESTAY_TEST_RUN;
   const leaks = await remaining();
   await server?.stop();
+  await template?.remove();
   await rm(runFolder, { recursive: true, force: true });
   if (leaks.length > 0) throw new Error(`The tests left behind:\n  ${leaks.join('\n  ')}`);
 }

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { copyDatabaseTemplate } from './database-template.ts';
+
 const main = path.resolve(import.meta.dirname, '../../src/main.ts');
 
 /** A real `forestay serve` or `forestay worker`: a process of its own, as an operator runs it. */
@@ -36,8 +38,8 @@ export interface SiteProcessOptions {
 
 /** Starts it and waits until it is ready. Throws with its output when it ends before. */
 export async function startSiteProcess(options: SiteProcessOptions): Promise<SiteProcess> {
-  const starting = spawnSiteProcess(options);
-  return starting.ready;
+  if (options.env?.DATABASE_URL === undefined) await copyDatabaseTemplate(options.dataDir);
+  return spawnSiteProcess(options).ready;
 }
 
 /** The same for who wants to do something to it while it starts. `ready` never settles when it is killed first. */

@@ -19,6 +19,7 @@ import { registerInstance } from '../../src/operations/instances.ts';
 import { prepareFilesystemStore } from '../../src/storage/filesystem/prepare.ts';
 import { createFilesystemStore } from '../../src/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { copyDatabaseTemplate } from './database-template.ts';
 import { createFakeEngine, type FakeEngine } from './fake-engine.ts';
 
 /** A whole site without HTTP, in a temp folder: real database and queue, a directory store, a fake engine. */
@@ -61,6 +62,7 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
     );
   };
   const log: Log = { info: note, warn: note, error: note };
+  if (options.databaseUrl === undefined) await copyDatabaseTemplate(folder);
   const database = await openDatabase({ dataDir: folder, databaseUrl: options.databaseUrl, poolSize: 10 });
   stack.defer(() => database.close());
   await migrate(database.kysely);
