@@ -13,17 +13,20 @@ export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
  * hold secrets.
  */
 export function addRequestLog(app: App): void {
-  app.addHook('onResponse', async (request, reply) => {
-    const fields = {
-      method: request.method,
-      path: request.url.split('?')[0]?.slice(0, 500),
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime * 10) / 10,
-      caller: request.principal?.id,
-      address: request.ip,
-      // The client went away, or the answer had to be broken off.
-      ...(reply.raw.destroyed && !reply.raw.writableFinished && { aborted: true }),
-    };
-    request.log.info(fields, 'request');
+  app.addHook('onRequest', async (request, reply) => {
+    // Not onResponse, which is silent about answers that were broken off.
+    reply.raw.once('close', () => {
+      const fields = {
+        method: request.method,
+        path: request.url.split('?')[0]?.slice(0, 500),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+        caller: request.principal?.id,
+        address: request.ip,
+        // The client went away, or the answer had to be broken off.
+        ...(!reply.raw.writableFinished && { aborted: true }),
+      };
+      request.log.info(fields, 'request');
+    });
   });
 }
