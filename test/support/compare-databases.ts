@@ -24,12 +24,13 @@ export async function databaseFingerprint(url: string): Promise<DatabaseFingerpr
   await client.connect();
   try {
     await client.query(
-      "SET row_security = off; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET timezone = 'UTC'",
+      "SET work_mem = '64MB'; SET row_security = off; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET timezone = 'UTC'",
     );
     return {
       schema: await readSchema(url),
       tables: await readAll(client, tablesSql, (name) => [
-        `SELECT count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') AS value FROM ${name} t`,
+        `SELECT count(*) || ' rows ' || coalesce(md5(string_agg(digest, '' ORDER BY digest)), '') AS value
+         FROM (SELECT md5(t::text) COLLATE "C" AS digest FROM ${name} t) digests`,
       ]),
       sequences: await readAll(client, sequencesSql, (name) => [
         `SELECT last_value || ' ' || is_called AS value FROM ${name}`,
