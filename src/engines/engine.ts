@@ -40,14 +40,23 @@ export interface Engine {
    * Throws `IncompatibleBackup`, saying why, when the instance cannot take such a backup (of a newer server version, say);
    * `restore` asks the same itself.
    */
-  assertRestorable(connection: Connection, source: RestoreTicket['source'], signal: AbortSignal): Promise<void>;
+  assertRestorable(
+    connection: Connection,
+    source: RestoreTicket['source'],
+    signal: AbortSignal,
+  ): Promise<void>;
 
   /**
    * Stages the bytes beside the instance's data, then makes them the instance's data, or fails and leaves the instance as
    * it was. `bytes` fails when the backup turns out to be damaged: nothing may have become visible by then. Just before
    * the change becomes visible it awaits `ticket.beforeSwitch()`, which throws when the change must not happen any more.
    */
-  restore(connection: Connection, bytes: Readable, ticket: RestoreTicket, signal: AbortSignal): Promise<RestoreReport>;
+  restore(
+    connection: Connection,
+    bytes: Readable,
+    ticket: RestoreTicket,
+    signal: AbortSignal,
+  ): Promise<RestoreReport>;
 
   /**
    * Ends what earlier attempts of a restore left, whether their process is dead, frozen or still at it: afterwards none of
