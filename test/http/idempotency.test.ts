@@ -1,16 +1,32 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { onlyOnce } from '../../src/operations/only-once.ts';
 import { requestBackup } from '../../src/operations/request-backup.ts';
 import { asAdmin, type HttpSite, makeHttpSite } from './site.ts';
 
-describe.each(['embedded'])('Idempotency-Key (%s database)', () => {
+async function onServer(statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject('postgresUrl') });
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
+}
+
+describe.each(['embedded', 'server'])('Idempotency-Key (%s database)', (kind) => {
+  const name = `forestay_${randomUUID().replaceAll('-', '')}`;
   let http: HttpSite;
   let guid: string;
   beforeAll(async () => {
-    http = await makeHttpSite();
+    if (kind === 'server') await onServer(`create database ${name}`);
+    const databaseUrl = new URL(inject('postgresUrl'));
+    databaseUrl.pathname = `/${name}`;
+    http = await makeHttpSite(kind === 'server' ? { databaseUrl: databaseUrl.href } : {});
     ({ guid } = await http.site.addInstance());
   });
-  afterAll(() => http[Symbol.asyncDispose]());
+  afterAll(async () => {
+    await http[Symbol.asyncDispose]();
+    if (kind === 'server') await onServer(`drop database ${name}`);
+  });
 
   const post = (
     url: string,
@@ -74,7 +90,6 @@ describe.each(['embedded'])('Idempotency-Key (%s database)', () => {
     const url = '/v1/instances';
     const payload = { name: 'later', engine: 'fake', connection: { file: `${http.site.folder}/later` } };
     expect((await post(url, 'register', payload)).statusCode).toBe(422);
-    const { writeFile } = await import('node:fs/promises');
     await writeFile(`${http.site.folder}/later`, 'here now');
     const made = await post(url, 'register', payload);
     expect(made.statusCode).toBe(201);
