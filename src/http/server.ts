@@ -51,6 +51,8 @@ export async function createServer(settings: HttpSettings): Promise<App> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestId,
     bodyLimit: settings.bodyLimit ?? defaultBodyLimit,
+    // For a request to arrive whole; the answer may take any time.
+    requestTimeout: 120_000,
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 500 },
     frameworkErrors: (error, request, reply) => {

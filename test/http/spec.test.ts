@@ -221,11 +221,17 @@ describe('the document of V1 disaster recovery', () => {
   test('perform answers the restore_id, under which the destination lists the restore', async () => {
     const destination = await http.site.addInstance('to be replaced');
     const { backup_guid } = (await call('POST', url('prepare'))).json();
-    const answer = await call('POST', `/v1/instances/${destination.guid}/disaster-recovery/perform`, {
-      backup_guid,
-      encryption_key: key,
-    });
+    const perform = () =>
+      call(
+        'POST',
+        `/v1/instances/${destination.guid}/disaster-recovery/perform`,
+        { backup_guid, encryption_key: key },
+        { ...asAdmin, 'idempotency-key': 'recover-once' },
+      );
+    const answer = await perform();
     expect(answer.statusCode).toBe(202);
+    // Repeated while the restore is going on, or after: the same restore, not a conflict.
+    expect((await perform()).json()).toEqual(answer.json());
     expectFields(answer.json(), tables[5]!);
     const { restore_id: id } = answer.json();
     await restoreEnds(http.site.context, id);
