@@ -67,10 +67,14 @@ export class ChildExit extends Error {
 }
 
 const messageTail = 2_000;
-/** The stdout of a program. Fails with `ToolMissing`, `ToolFailed` (cause: `ChildExit`) or what the signal says. */
+
+/**
+ * The stdout of a program, in chunks that `release` gives back. Fails with `ToolMissing`, `ToolFailed` (cause: `ChildExit`)
+ * or what the signal says.
+ */
 export function spawnSource(command: string, args: readonly string[], options: ChildOptions = {}): Readable {
   const child = start(command, args, options, { stdin: 'ignore', stdout: 'pipe' });
-  const source = outputOf(child);
+  const source = outputOf(child, 'handedOver');
   child.exited.then(
     () => source.push(null),
     (error) => source.destroy(error),

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { ForestayError } from '../core/errors.ts';
+import { handOver, release } from './release.ts';
 import type { StderrTail } from './stderr-tail.ts';
 
 /** A program's pipes as streams that tell the truth: they end or finish only after the program exited 0. */
@@ -18,7 +19,8 @@ export interface Child {
 /** Bytes read ahead of whoever reads the output, or taken ahead of the program that reads the input. */
 const buffered = 256 * 1024;
 
-export function outputOf(child: Child): Readable {
+/** `handedOver`: each chunk is for one reader, who may `release` it and looks at it no more once it is passed on. */
+export function outputOf(child: Child, memory: 'kept' | 'handedOver' = 'kept'): Readable {
   const { stdout } = child;
   const readable = new Readable({
     highWaterMark: buffered,
@@ -30,7 +32,7 @@ export function outputOf(child: Child): Readable {
     },
   });
   stdout?.on('data', (chunk: Buffer) => {
-    if (!readable.push(chunk)) stdout.pause();
+    if (!readable.push(memory === 'handedOver' ? handOver(chunk) : chunk)) stdout.pause();
   });
   stdout?.pause();
   // It may fail before its reader is there; the reader gets the error all the same.
@@ -55,7 +57,12 @@ export function inputOf(child: Child, command: string, unreadInput: 'fail' | 'di
     highWaterMark: buffered,
     write(chunk: Buffer, _encoding, callback) {
       if (!stdin || closed) refused(callback);
-      else stdin.write(chunk, (error) => (error ? refused(callback) : callback()));
+      else
+        stdin.write(chunk, (error) => {
+          if (error) return void refused(callback);
+          release(chunk);
+          callback();
+        });
     },
     final(callback) {
       if (stdin && !closed) stdin.end();

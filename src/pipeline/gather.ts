@@ -1,5 +1,6 @@
 import { Transform } from 'node:stream';
 import { stageBuffer } from './join-streams.ts';
+import { handOver, release } from './release.ts';
 
 /**
  * A stage that makes pieces of 1 MiB out of the small ones that pipes deliver, because every piece costs the compressor
@@ -17,10 +18,11 @@ export function gather(onBytes: (bytes: Buffer) => void, size = stageBuffer): Tr
         at += copied;
         filled += copied;
         if (filled < size) break;
-        this.push(block);
+        this.push(handOver(block));
         block = Buffer.allocUnsafe(size);
         filled = 0;
       }
+      release(bytes);
       callback();
     },
     flush(callback) {

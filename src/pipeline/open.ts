@@ -6,6 +6,7 @@ import { damaged, isDecompressionError } from './damage.ts';
 import type { StoredKeys } from './derive-keys.ts';
 import { PlaintextDigest } from './digests.ts';
 import { joinStreams, mapBytes, stageBuffer } from './join-streams.ts';
+import { frugal, handOver, release } from './release.ts';
 import { HeaderReader, saltedHeaderBytes, saltOf } from './salted-header.ts';
 
 export interface OpenOptions {
@@ -32,7 +33,10 @@ export function openData(options: OpenOptions): Readable {
   const decrypt = mapBytes(
     (bytes) => {
       bytesIn += bytes.length;
-      return decipher.update(header.take(bytes, (found) => assertSalt(found, manifest.encryption.salt)));
+      const body = header.take(bytes, (found) => assertSalt(found, manifest.encryption.salt));
+      const opened = handOver(decipher.update(body));
+      release(bytes);
+      return opened;
     },
     () => {
       if (!header.complete) throw damaged('The stored data is damaged: it ends within its header.');
@@ -40,7 +44,7 @@ export function openData(options: OpenOptions): Readable {
     },
   );
   const unzip =
-    manifest.compression === 'zstd' ? createZstdDecompress({ chunkSize: stageBuffer }) : undefined;
+    manifest.compression === 'zstd' ? frugal(createZstdDecompress({ chunkSize: stageBuffer })) : undefined;
   const check = mapBytes(
     (bytes) => {
       plaintext.update(bytes);

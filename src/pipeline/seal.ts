@@ -7,6 +7,7 @@ import { deriveKeys, type StoredKeys } from './derive-keys.ts';
 import { PlaintextDigest, StoredDigests } from './digests.ts';
 import { gather } from './gather.ts';
 import { joinStreams, mapBytes, stageBuffer } from './join-streams.ts';
+import { frugal, handOver, release } from './release.ts';
 import { saltBytes, saltedHeader } from './salted-header.ts';
 
 /**
@@ -37,7 +38,10 @@ export type SealedFacts = Pick<Manifest, 'compression' | 'encryption' | 'plainte
 };
 
 export interface Sealed {
-  /** The bytes to store. Destroying it, or leaving off iterating over it, destroys the source. */
+  /**
+   * The bytes to store, for one reader, who may `release` them. Destroying it, or leaving off iterating over it, destroys the
+   * source.
+   */
   readonly stored: Readable;
   /** What the manifest is to be signed with. */
   readonly keys: StoredKeys;
@@ -70,7 +74,8 @@ export async function sealData(options: SealOptions): Promise<Sealed> {
     const parts = [header ?? [], bytes ? cipher.update(bytes) : cipher.final()].flat();
     header = undefined;
     const sealed = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-    digests.update(sealed);
+    digests.update(handOver(sealed));
+    if (bytes) release(bytes);
     onProgress?.({ bytesIn: plaintext.size, bytesOut: digests.size });
     return sealed;
   };
@@ -98,8 +103,9 @@ export async function sealData(options: SealOptions): Promise<Sealed> {
 
 /** Level 1 keeps up with what databases deliver; `nbWorkers` is not set because it crashes the process in Node 24. */
 function zstdCompress() {
-  return createZstdCompress({
+  const compress = createZstdCompress({
     chunkSize: stageBuffer,
     params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 },
   });
+  return frugal(compress);
 }

@@ -4,6 +4,7 @@ import { ForestayError } from '../core/errors.ts';
 import type { Manifest } from '../core/manifest.ts';
 import { abortError, onAbort } from './abort.ts';
 import { damaged } from './damage.ts';
+import { handOver, release } from './release.ts';
 
 /** Bytes of an object: the first, and the one after the last. */
 export interface ByteRange {
@@ -108,6 +109,7 @@ class PieceReader {
   readonly #pieces: AsyncIterator<Buffer>;
   readonly #signal: AbortSignal;
   readonly #release: () => void;
+  #piece: Uint8Array = Buffer.alloc(0);
   #rest: Buffer = Buffer.alloc(0);
 
   private constructor(stream: Readable, signal: AbortSignal) {
@@ -136,13 +138,15 @@ class PieceReader {
         const next = await this.#pieces.next();
         if (this.#signal.aborted) throw abortError(this.#signal);
         if (next.done) break;
+        this.#piece = next.value;
         this.#rest = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength);
       }
       const copied = this.#rest.copy(taken, filled);
       filled += copied;
       this.#rest = this.#rest.subarray(copied);
+      if (this.#rest.length === 0) release(this.#piece);
     }
-    return taken.subarray(0, filled);
+    return filled === size ? handOver(taken) : taken.subarray(0, filled);
   }
 
   close(): void {

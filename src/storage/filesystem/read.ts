@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
+import { handOver } from '../../pipeline/release.ts';
 import type { GetOptions, ObjectInfo } from '../object-store.ts';
 import { assertMounted, isErrno, onDisk } from './errors.ts';
 import { assertNoLinks } from './folders.ts';
@@ -101,7 +102,7 @@ function streamOf(
       });
     }
     position += bytesRead;
-    return buffer.subarray(0, bytesRead);
+    return handOver(buffer.subarray(0, bytesRead));
   };
 
   const stream = new Readable({

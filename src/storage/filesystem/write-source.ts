@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { release } from '../../pipeline/release.ts';
 import { onDisk } from './errors.ts';
 
 /** Bytes handed to one `writev`. Twice as many are in memory at most: one batch is filled while another is written. */
@@ -60,6 +61,7 @@ async function writeFully(handle: FileHandle, buffers: Uint8Array[]): Promise<vo
     let { bytesWritten } = await handle.writev(buffers);
     while (buffers[0] && bytesWritten >= buffers[0].length) {
       bytesWritten -= buffers[0].length;
+      release(buffers[0]);
       buffers.shift();
     }
     if (buffers[0]) buffers[0] = buffers[0].subarray(bytesWritten);
