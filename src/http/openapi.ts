@@ -39,6 +39,11 @@ export async function addOpenApiRoutes(app: App): Promise<void> {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     // By default the page would ask a validator on the internet.
-    uiConfig: { validatorUrl: null, deepLinking: true },
+    uiConfig: { validatorUrl: null, deepLinking: true, docExpansion: 'list' },
+    // Its bar asks for the address of another document, which nobody needs here.
+    theme: {
+      title: 'Forestay: the API',
+      css: [{ filename: 'forestay.css', content: '.topbar { display: none }' }],
+    },
   });
 }
