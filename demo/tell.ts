@@ -35,11 +35,14 @@ export async function tell(
     if (options.keep) await lookAround(stage, recoveredGuid, narrator, signal);
     return 0;
   } catch (error) {
-    if (signal.aborted) return interrupted;
+    if (signal.aborted) {
+      narrator.say('Interrupted.');
+      return interrupted;
+    }
     tellFailure(error, stage, narrator);
     return 1;
   } finally {
-    if (signal.aborted) narrator.say('Interrupted. Cleaning up.');
+    if (signal.aborted) narrator.say('Cleaning up.');
     await stack.disposeAsync();
   }
 }
