@@ -1,6 +1,6 @@
 import { expect, inject, test } from 'vitest';
 import { listAllBackups } from '../../src/db/backups.ts';
-import { holdLock, sampleTable } from '../support/hold-lock.ts';
+import { holdLock, lockSampleTable } from '../support/hold-lock.ts';
 import { childrenOf } from '../support/processes.ts';
 import { makeSampleDatabase } from '../support/sample-database.ts';
 import { spawnSiteProcess, startSiteProcess, temporaryFolder } from '../support/site-process.ts';
@@ -17,7 +17,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const guid = await client.register(database.connection);
     let id: number;
     {
-      await using _held = await holdLock(database.url, sampleTable);
+      await using _held = await holdLock(database.url, lockSampleTable);
       id = await client.backUp(guid);
       await until('pg_dump', async () =>
         (await childrenOf(site.pid)).some(({ command }) => command.includes('pg_dump')),
