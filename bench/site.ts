@@ -20,6 +20,8 @@ export interface Site extends AsyncDisposable {
   readonly adminToken: string;
   /** The most memory its process ever had, in bytes; undefined where there is no /proc. */
   peakMemory(): Promise<number | undefined>;
+  /** What its process has used so far, in seconds; its tools (pg_dump) not counted. */
+  cpuSeconds(): Promise<number | undefined>;
 }
 
 /** A folder and a database with the state of a site, made by `forestay migrate` in a process that is over. */
@@ -86,6 +88,7 @@ export async function serveSite(bench: Bench, state: SiteState): Promise<Site> {
       url,
       adminToken: state.adminToken,
       peakMemory: () => readPeak(child.pid),
+      cpuSeconds: () => readCpu(child.pid),
       [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
@@ -119,4 +122,11 @@ async function readPeak(pid: number | undefined): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+/** proc(5): fields 14 and 15, in hundredths of a second on every Linux there is. */
+async function readCpu(pid: number | undefined): Promise<number | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const [user, system] = stat.slice(stat.lastIndexOf(')')).split(' ').slice(12, 14);
+  return user === undefined || system === undefined ? undefined : (Number(user) + Number(system)) / 100;
 }

@@ -18,6 +18,7 @@ import { examineStore, examineTools, type Finding, isInUse, look } from './opera
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
+import { letGrow } from './young-generation.ts';
 
 /**
  * The composition root: the only file that names every concrete engine, store and identity provider. Adding one is a line
@@ -100,6 +101,7 @@ export async function startSite(config: Config, secrets: Secrets, parts: SitePar
     starting.defer(() => server.close());
     url = await server.listen(config.listen);
   }
+  letGrow();
   const running = starting.move();
   return { url, close: () => running.disposeAsync() };
 }

@@ -12,6 +12,8 @@ if (Number(process.versions.node.split('.')[0]) < oldest) {
   );
   process.exitCode = 1;
 } else {
+  const { holdSmall } = await import('./young-generation.ts');
+  holdSmall();
   const { runProcess } = await import('./cli/process.ts');
   await runProcess(process.argv.slice(2), { openSite: () => import('./app.ts') });
 }

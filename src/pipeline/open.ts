@@ -65,7 +65,15 @@ export function openData(options: OpenOptions): Readable {
     },
   );
   const stages = unzip ? [decrypt, unzip, check] : [decrypt, check];
-  return joinStreams(Readable.from(options.chunks), stages, { signal: options.signal, translate });
+  return joinStreams(Readable.from(inPieces(options.chunks)), stages, { signal: options.signal, translate });
+}
+
+/** Stages buffer a piece or two each, so small ones keep memory low: a chunk has 8 MiB. */
+async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    const { length } = chunk;
+    for (let at = 0; at < length; at += stageBuffer) yield chunk.subarray(at, at + stageBuffer);
+  }
 }
 
 function assertSalt(header: Buffer, salt: string): void {
