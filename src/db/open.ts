@@ -1,6 +1,6 @@
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
-import { type EmbeddedDatabase, openEmbedded } from './embedded.ts';
+import type { EmbeddedDatabase } from './embedded.ts';
 import { PreparingClient } from './prepared.ts';
 import type { Tables } from './schema.ts';
 
@@ -34,6 +34,8 @@ export async function openDatabase(settings: DatabaseSettings): Promise<Database
 }
 
 async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
+  // 10 MB that a site with a server of its own does without.
+  const { openEmbedded } = await import('./embedded.ts');
   const embedded = await openEmbedded(dataDir);
   const kysely = makeKysely(new PGliteDialect({ pglite: embedded.pglite }));
   await makeSchema(kysely);
