@@ -224,3 +224,36 @@ async function stopServer(postmaster: ChildProcess): Promise<void> {
     await Promise.race([exited, sleep(10_000, undefined, { ref: false })]);
   }
 }
+
+/**
+ * Ends a server at once, as a crash does (SIGQUIT: PostgreSQL's immediate shutdown), and starts it again with the same
+ * data on the same port. Resolves when it has recovered; the server that was passed in is not to be used any more.
+ */
+export async function crashAndRestart(server: PostgresServer): Promise<PostgresServer> {
+  const command = (await readFile(`/proc/${server.pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
+  process.kill(server.pid, 'SIGQUIT');
+  const isRunning = () => {
+    try {
+      return process.kill(server.pid, 0);
+    } catch {
+      return false;
+    }
+  };
+  for (const deadline = Date.now() + 20_000; isRunning(); await sleep(20)) {
+    if (Date.now() > deadline) throw new Error('The server does not end.');
+  }
+  const log = join(server.dataDir, 'server.log');
+  const user = await serverUser();
+  const postmaster = start(command[0]!, command.slice(1), { user, dataDir: server.dataDir, log });
+  if (!(await isReady(server.adminUrl, postmaster))) {
+    throw new Error(`The server did not start again: ${(await readFile(log, 'utf8')).slice(-2000)}`);
+  }
+  return {
+    ...server,
+    pid: postmaster.pid ?? 0,
+    stop: async () => {
+      await stopServer(postmaster);
+      await rm(server.dataDir, { recursive: true, force: true });
+    },
+  };
+}
