@@ -66,6 +66,12 @@ function mayTryPlain(error: unknown): boolean {
   return code === '28000' || isTlsError(code) || /SSL connection/.test(message);
 }
 
+/**
+ * Before anything else is said: names without a schema are those of PostgreSQL itself. The owner of a database decides about its
+ * search_path and could put functions of their own before those that we call, with the rights of the role that connects.
+ */
+const trustedNamesOnly = `SELECT pg_catalog.set_config('search_path', '', false)`;
+
 async function connect(target: Target, options: SessionOptions, useTls: boolean): Promise<pg.Client> {
   const client = new pg.Client({
     host: target.host,
@@ -86,6 +92,7 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
   options.signal.addEventListener('abort', stop, { once: true });
   try {
     await client.connect();
+    await client.query(trustedNamesOnly);
     return client;
   } catch (error) {
     destroy(client);
