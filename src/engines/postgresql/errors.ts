@@ -138,11 +138,27 @@ function byText(text: string): Meaning | undefined {
 
 function translateTool(error: ForestayError, exit: ChildExit, what: string): ForestayError {
   const found = byText(exit.stderr);
-  if (!found) return error;
-  return new ForestayError(found.code, `${what}: ${oneLine(exit.stderr).slice(-600)}`, {
-    hint: found.hint,
-    cause: error,
+  const said = oneLine(withoutData(exit.stderr)).slice(-600);
+  const [tool] = error.message.split(' ');
+  // The cause is not the error itself, whose message has all that the tool said.
+  if (!found) return new ForestayError('ToolFailed', `${tool} ${exit.message}: ${said}`, { cause: exit });
+  return new ForestayError(found.code, `${what}: ${said}`, { hint: found.hint, cause: exit });
+}
+
+/** Lines that begin what may quote rows, statements and the passwords in them, and lines that begin something else. */
+const quoting =
+  /^(?:(?:psql|pg_\w+):.*?)?\b(?:DETAIL|CONTEXT|QUERY|STATEMENT|LOCATION|LINE \d+|Command was|detail|Query was): /;
+const telling = /^(?:(?:psql|pg_dump|pg_restore):|(?:HINT|ERROR|FATAL|PANIC): )/;
+
+/** What a tool said, without what it quoted: whoever may see that a task failed need not have the right to its data. */
+function withoutData(stderr: string): string {
+  let quotes = false;
+  const told = stderr.split('\n').filter((line) => {
+    if (quoting.test(line)) quotes = true;
+    else if (telling.test(line)) quotes = false;
+    return !quotes;
   });
+  return told.join('\n');
 }
 
 function oneLine(text: string): string {

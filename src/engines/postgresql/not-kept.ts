@@ -41,6 +41,8 @@ function plain(quoted: string): string {
   return quoted.startsWith('"') ? quoted.slice(1, -1).replaceAll('""', '"') : quoted;
 }
 
+/** Options, those of user mappings above all, hold passwords. */
 function shortened(statement: string): string {
-  return statement.length > 200 ? `${statement.slice(0, 200)} …` : statement;
+  const told = statement.replace(/ OPTIONS \(.*$/s, ' OPTIONS …');
+  return told.length > 200 ? `${told.slice(0, 200)} …` : told;
 }
