@@ -1,5 +1,5 @@
-import { sql } from 'kysely';
-import type { Reader, WriteTransaction } from './schema.ts';
+import { type Selectable, sql } from 'kysely';
+import type { BackupTable, Reader, WriteTransaction } from './schema.ts';
 import { type Task, type TaskColumns, taskColumns, taskOf } from './tasks.ts';
 
 /** A backup with the task behind it, which holds its status. Sizes are bytes. */
@@ -31,20 +31,9 @@ const backupColumns = [
   'backup.suffix',
 ] as const;
 
-export interface BackupColumns extends TaskColumns {
-  id: number;
-  instance_id: number;
-  backup_id: string;
-  key_version: number;
-  size: number | null;
-  plaintext_size: number | null;
-  sha256: string | null;
-  engine_version: string | null;
-  data_name: string | null;
-  suffix: string | null;
-}
+type BackupRow = Omit<Selectable<BackupTable>, 'task_id'> & TaskColumns;
 
-export function backupOf(row: BackupColumns): Backup {
+function backupOf(row: BackupRow): Backup {
   return {
     id: row.id,
     instanceId: row.instance_id,
@@ -67,19 +56,14 @@ function selectBackups(db: Reader) {
     .select([...backupColumns, ...taskColumns]);
 }
 
-/** Of an instance, newest first. Deleted ones are left out unless asked for. */
-export async function listBackups(
-  db: Reader,
-  instanceId: number,
-  options: { limit?: number | undefined; beforeId?: number | undefined } = {},
-): Promise<Backup[]> {
-  let query = selectBackups(db)
+/** Of an instance, newest first, deleted ones left out. What clients poll is `listBackupsOf` in `listings.ts`. */
+export async function listBackups(db: Reader, instanceId: number): Promise<Backup[]> {
+  const rows = await selectBackups(db)
     .where('backup.instance_id', '=', instanceId)
     .where('task.status', '!=', 'deleted')
-    .orderBy('backup.id', 'desc');
-  if (options.beforeId !== undefined) query = query.where('backup.id', '<', options.beforeId);
-  if (options.limit !== undefined) query = query.limit(options.limit);
-  return (await query.execute()).map(backupOf);
+    .orderBy('backup.id', 'desc')
+    .execute();
+  return rows.map(backupOf);
 }
 
 /** One backup of an instance, deleted ones too. */

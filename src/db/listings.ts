@@ -103,9 +103,9 @@ const listBackups = `/* prepared: list_backups */
   from forestay.instances instance where instance.guid = $1`;
 
 function listedBackup(instanceId: number, row: Row): ListedBackup {
-  const [id, backupId, keyVersion, size, sha256, engineVersion, taskId, status, attempt, phase, bytesIn] =
-    row;
-  const [progressAt, code, message, hint, triggeredAt, startedAt, statusChangedAt] = row.slice(11) as RowEnd;
+  const [id, backupId, keyVersion, size, sha256, engineVersion, ...ofTask] = row;
+  const [taskId, status, attempt, phase, bytesIn, progressAt, ...more] = ofTask;
+  const [code, message, hint, triggeredAt, startedAt, statusChangedAt] = more;
   return {
     id,
     instanceId,
@@ -128,20 +128,3 @@ function listedBackup(instanceId: number, row: Row): ListedBackup {
     },
   };
 }
-
-type RowEnd = Row extends [
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  unknown,
-  ...infer End,
-]
-  ? End
-  : never;

@@ -1,4 +1,5 @@
-import type { Reader, WriteTransaction } from './schema.ts';
+import type { Selectable } from 'kysely';
+import type { Reader, RestoreTable, WriteTransaction } from './schema.ts';
 import { type Task, type TaskColumns, taskColumns, taskOf } from './tasks.ts';
 
 /** A restore with the task behind it, which holds its status. */
@@ -35,22 +36,9 @@ const restoreColumns = [
   'restore.undone_at',
 ] as const;
 
-interface RestoreColumns extends TaskColumns {
-  id: number;
-  instance_id: number;
-  ticket_id: string;
-  backup_id: number | null;
-  source_backup_id: string;
-  passphrase_sealed: Uint8Array | null;
-  restored_from: Date;
-  method: string | null;
-  switch_ms: number | null;
-  not_kept: string[] | null;
-  undo_until: Date | null;
-  undone_at: Date | null;
-}
+type RestoreRow = Omit<Selectable<RestoreTable>, 'task_id' | 'settled'> & TaskColumns;
 
-function restoreOf(row: RestoreColumns): Restore {
+function restoreOf(row: RestoreRow): Restore {
   return {
     id: row.id,
     instanceId: row.instance_id,

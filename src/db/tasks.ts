@@ -1,9 +1,9 @@
-import { type Kysely, sql } from 'kysely';
-import { type ErrorCode, ForestayError } from '../core/errors.ts';
+import { type Kysely, type Selectable, sql } from 'kysely';
+import type { ErrorCode } from '../core/errors.ts';
 import type { TaskKind, TaskPhase, TaskStatus } from '../core/task.ts';
-import type { Reader, Tables, WriteTransaction } from './schema.ts';
+import type { Reader, Tables, TaskTable, WriteTransaction } from './schema.ts';
 
-/** Task rows: the truth about work, whatever a job queue believes. Every write of a worker is fenced by its attempt. */
+/** Task rows: the truth about work, whatever a job queue believes. What a worker writes is in `task-attempts.ts`. */
 
 export interface Task {
   readonly id: number;
@@ -54,26 +54,10 @@ export const taskColumns = [
   'task.status_changed_at',
 ] as const;
 
-export interface TaskColumns {
+export type TaskColumns = Omit<Selectable<TaskTable>, 'id' | 'instance_id'> & {
   task_id: number;
-  kind: TaskKind;
   task_instance_id: number;
-  pool: string;
-  status: TaskStatus;
-  attempt: number;
-  job_id: string;
-  phase: TaskPhase | null;
-  bytes_in: number;
-  bytes_out: number;
-  progress_at: Date | null;
-  error_code: ErrorCode | null;
-  error_message: string | null;
-  error_hint: string | null;
-  cancel_requested_at: Date | null;
-  triggered_at: Date;
-  started_at: Date | null;
-  status_changed_at: Date;
-}
+};
 
 export function taskOf(row: TaskColumns): Task {
   return {
@@ -96,6 +80,15 @@ export function taskOf(row: TaskColumns): Task {
     triggeredAt: row.triggered_at,
     startedAt: row.started_at,
     statusChangedAt: row.status_changed_at,
+  };
+}
+
+/** The columns that hold a task's error; all null without one. */
+export function errorColumns(error: TaskError | null | undefined) {
+  return {
+    error_code: error?.code ?? null,
+    error_message: error?.message ?? null,
+    error_hint: error?.hint ?? null,
   };
 }
 
@@ -156,100 +149,6 @@ export async function mustWait(trx: WriteTransaction, task: Task): Promise<boole
   return other !== undefined;
 }
 
-/** Starts the next attempt of a locked task. */
-export async function startAttempt(trx: WriteTransaction, id: number, now: Date): Promise<Task> {
-  await trx
-    .updateTable('tasks')
-    .set((set) => ({
-      status: 'running',
-      attempt: set('attempt', '+', 1),
-      phase: 'preparing',
-      bytes_in: 0,
-      bytes_out: 0,
-      progress_at: now,
-      started_at: now,
-      status_changed_at: now,
-      error_code: null,
-      error_message: null,
-      error_hint: null,
-    }))
-    .where('id', '=', id)
-    .execute();
-  return (await findTask(trx, id))!;
-}
-
-type Fence = Pick<Task, 'id' | 'attempt'>;
-
-/** Writes progress; tells whether a cancel was asked for. Throws `AttemptSuperseded` when the attempt is not the current one. */
-export async function writeProgress(
-  db: Kysely<Tables>,
-  fence: Fence,
-  progress: { phase: TaskPhase; bytesIn: number; bytesOut: number; now: Date },
-): Promise<{ cancelRequested: boolean }> {
-  const row = await db
-    .updateTable('tasks')
-    .set({
-      phase: progress.phase,
-      bytes_in: progress.bytesIn,
-      bytes_out: progress.bytesOut,
-      progress_at: progress.now,
-    })
-    .where('id', '=', fence.id)
-    .where('attempt', '=', fence.attempt)
-    .where('status', '=', 'running')
-    .returning('cancel_requested_at')
-    .executeTakeFirst();
-  if (!row) throw superseded(fence);
-  return { cancelRequested: row.cancel_requested_at !== null };
-}
-
-/** The end of an attempt. Throws `AttemptSuperseded` when it is not the current one, so that the transaction changes nothing. */
-export async function endAttempt(
-  trx: WriteTransaction,
-  fence: Fence,
-  end: { status: 'done' | 'failed'; error?: TaskError | undefined; at: Date },
-): Promise<void> {
-  const { numUpdatedRows } = await trx
-    .updateTable('tasks')
-    .set({
-      status: end.status,
-      phase: null,
-      status_changed_at: end.at,
-      error_code: end.error?.code ?? null,
-      error_message: end.error?.message ?? null,
-      error_hint: end.error?.hint ?? null,
-    })
-    .where('id', '=', fence.id)
-    .where('attempt', '=', fence.attempt)
-    .where('status', '=', 'running')
-    .executeTakeFirstOrThrow();
-  if (numUpdatedRows === 0n) throw superseded(fence);
-}
-
-/** Back to the queue, to be claimed by another job; the error of the attempt stays visible meanwhile. */
-export async function requeueAttempt(
-  trx: WriteTransaction,
-  fence: Fence,
-  requeue: { jobId: string; error: TaskError | null; at: Date },
-): Promise<void> {
-  const { numUpdatedRows } = await trx
-    .updateTable('tasks')
-    .set({
-      status: 'queued',
-      phase: null,
-      job_id: requeue.jobId,
-      status_changed_at: requeue.at,
-      error_code: requeue.error?.code ?? null,
-      error_message: requeue.error?.message ?? null,
-      error_hint: requeue.error?.hint ?? null,
-    })
-    .where('id', '=', fence.id)
-    .where('attempt', '=', fence.attempt)
-    .where('status', '=', 'running')
-    .executeTakeFirstOrThrow();
-  if (numUpdatedRows === 0n) throw superseded(fence);
-}
-
 /** Hands a locked task to another job without touching its status. */
 export async function replaceJob(trx: WriteTransaction, id: number, jobId: string): Promise<void> {
   await trx.updateTable('tasks').set({ job_id: jobId }).where('id', '=', id).execute();
@@ -267,11 +166,7 @@ export async function endUnclaimedTask(
       status: end.status,
       phase: null,
       status_changed_at: end.at,
-      ...(end.error && {
-        error_code: end.error.code,
-        error_message: end.error.message,
-        error_hint: end.error.hint,
-      }),
+      ...(end.error && errorColumns(end.error)),
     })
     .where('id', '=', id)
     .execute();
@@ -281,7 +176,7 @@ export async function endUnclaimedTask(
 export async function completeTask(trx: WriteTransaction, id: number): Promise<void> {
   await trx
     .updateTable('tasks')
-    .set({ status: 'done', error_code: null, error_message: null, error_hint: null })
+    .set({ status: 'done', ...errorColumns(null) })
     .where('id', '=', id)
     .where('status', '=', 'failed')
     .execute();
@@ -338,11 +233,4 @@ export async function takenTasks(db: Kysely<Tables>): Promise<HeldTask[]> {
     )
     order by task.id`.execute(db);
   return rows;
-}
-
-function superseded(fence: Fence): ForestayError {
-  return new ForestayError(
-    'AttemptSuperseded',
-    `Attempt ${fence.attempt} of task ${fence.id} is not the current one any more.`,
-  );
 }

@@ -1,23 +1,24 @@
 import type { Readable } from 'node:stream';
 import { backupGuidOf } from '../core/backup.ts';
-import { ForestayError } from '../core/errors.ts';
+import { ForestayError, hasCode } from '../core/errors.ts';
 import { dataKey, dataName, type Manifest, manifestKey } from '../core/manifest.ts';
 import { keyBinding, seal } from '../core/sealing.ts';
 import { type Backup, describeBackup, findBackupByTask } from '../db/backups.ts';
 import { findInstanceById, findKey, type Instance } from '../db/instances.ts';
-import { endAttempt, type Task } from '../db/tasks.ts';
+import { endAttempt } from '../db/task-attempts.ts';
+import type { Task } from '../db/tasks.ts';
 import type { BackupSource } from '../engines/engine.ts';
 import { sealData } from '../pipeline/seal.ts';
 import { encodeManifest, signManifest, verifyManifest } from '../pipeline/signature.ts';
 import { type Context, engineOf, openConnection, openKey } from './context.ts';
+import type { RunningAttempt } from './running-attempt.ts';
 import { isComplete, readStoredBackup } from './stored-backup.ts';
-import type { TaskRun } from './task-run.ts';
 
 /**
  * Takes one backup. Promise 1, done means restorable: the engine's stream ends cleanly only if the source finished, the
  * object is in the store with the size that went in, the manifest is written last, and only then the task is done.
  */
-export async function backUp(context: Context, run: TaskRun): Promise<void> {
+export async function backUp(context: Context, run: RunningAttempt): Promise<void> {
   const backup = (await findBackupByTask(context.db, run.task.id))!;
   const instance = (await findInstanceById(context.db, backup.instanceId))!;
   const passphrase = await openKey(context, context.db, instance, backup.keyVersion);
@@ -44,7 +45,7 @@ async function finishedEarlier(
   context: Context,
   backup: Backup,
   passphrase: string,
-  run: TaskRun,
+  run: RunningAttempt,
 ): Promise<Manifest | undefined> {
   if (run.task.attempt === 1) return undefined;
   const [store] = context.stores;
@@ -86,7 +87,7 @@ interface Subject {
   readonly passphrase: string;
 }
 
-async function takeAndStore(context: Context, run: TaskRun, subject: Subject): Promise<Manifest> {
+async function takeAndStore(context: Context, run: RunningAttempt, subject: Subject): Promise<Manifest> {
   const { backup, instance } = subject;
   const [store] = context.stores;
   const key = dataKey(instance.backupGuid, backup.backupId, dataName(run.task.attempt));
@@ -125,7 +126,7 @@ async function takeAndStore(context: Context, run: TaskRun, subject: Subject): P
   return manifest;
 }
 
-function sealSource(source: BackupSource, passphrase: string, run: TaskRun) {
+function sealSource(source: BackupSource, passphrase: string, run: RunningAttempt) {
   return sealData({
     source: source.stream,
     passphrase,
@@ -170,14 +171,14 @@ async function sealKeyOf(context: Context, { backup, instance, passphrase }: Sub
  * The manifest goes in only where none is: so a worker that was thought dead, and wakes up here, cannot replace that of a
  * later attempt. The other way round, the later one finds that manifest, and may replace it because it holds the task.
  */
-async function putManifest(context: Context, manifest: Manifest, run: TaskRun): Promise<void> {
+async function putManifest(context: Context, manifest: Manifest, run: RunningAttempt): Promise<void> {
   const [store] = context.stores;
   const key = manifestKey(manifest.backup_guid, manifest.backup_id);
   const bytes = [encodeManifest(manifest)];
   try {
     await store.put(key, toAsync(bytes), { signal: run.signal, ifAbsent: true });
   } catch (error) {
-    if (!(error instanceof ForestayError) || error.code !== 'ObjectExists') throw error;
+    if (!hasCode(error, 'ObjectExists')) throw error;
     await run.assertCurrent();
     await store.put(key, toAsync(bytes), { signal: run.signal });
   }

@@ -2,12 +2,11 @@ import { isGuid, parseBackupId } from '../core/backup.ts';
 import { ForestayError, hasCode } from '../core/errors.ts';
 import { seal } from '../core/sealing.ts';
 import type { Instance } from '../db/instances.ts';
-import { unfinishedTasks } from '../db/tasks.ts';
 import { verifyManifest } from '../pipeline/signature.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type Context, engineOf, openConnection } from './context.ts';
 import { requireInstance, requireLockedInstance } from './instances.ts';
-import { insertRequestedRestore } from './request-restore.ts';
+import { insertRequestedRestore, refuseSecondRestore } from './request-restore.ts';
 import { restorePassphraseBinding } from './run-restore.ts';
 import { findStoredBackup, type StoredBackup } from './stored-backup.ts';
 
@@ -23,7 +22,8 @@ export async function requestRecovery(
   signal: AbortSignal,
 ): Promise<{ id: number }> {
   const instance = await requireInstance(context, guid);
-  await refuseSecondRestore(context, instance);
+  // Asked before the stores are, so that the answer does not wait for them; the transaction asks again.
+  await refuseSecondRestore(context.db, instance);
   const stored = await newestWhole(context.stores, request.backupGuid.toLowerCase(), signal);
   const { manifest } = stored;
   await verifyManifest(manifest, request.encryptionKey);
@@ -39,16 +39,6 @@ export async function requestRecovery(
       restoredFrom: new Date(manifest.started_at),
     });
   });
-}
-
-/** Asked before the stores are, so that the answer does not wait for them; the transaction asks again. */
-async function refuseSecondRestore(context: Context, instance: Instance): Promise<void> {
-  const unfinished = await unfinishedTasks(context.db, instance.id);
-  if (unfinished.some((task) => task.kind === 'restore')) {
-    throw new ForestayError('RestoreInProgress', 'A restore of this instance is queued or running.', {
-      hint: 'Wait until it has finished, or cancel it.',
-    });
-  }
 }
 
 async function refuseIncompatible(

@@ -3,7 +3,7 @@ import { ForestayError } from '../core/errors.ts';
 import { lockBackup } from '../db/backups.ts';
 import type { Instance } from '../db/instances.ts';
 import { insertRestore } from '../db/restores.ts';
-import type { WriteTransaction } from '../db/schema.ts';
+import type { Reader, WriteTransaction } from '../db/schema.ts';
 import { insertTask, unfinishedTasks } from '../db/tasks.ts';
 import type { Context } from './context.ts';
 import { requireLockedInstance } from './instances.ts';
@@ -48,12 +48,7 @@ export async function insertRequestedRestore(
     restoredFrom: Date;
   },
 ): Promise<{ id: number }> {
-  const unfinished = await unfinishedTasks(trx, instance.id);
-  if (unfinished.some((task) => task.kind === 'restore')) {
-    throw new ForestayError('RestoreInProgress', 'A restore of this instance is queued or running.', {
-      hint: 'Wait until it has finished, or cancel it.',
-    });
-  }
+  await refuseSecondRestore(trx, instance);
   const jobId = randomUUID();
   const task = await insertTask(trx, {
     kind: 'restore',
@@ -70,4 +65,14 @@ export async function insertRequestedRestore(
   });
   await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id });
   return { id };
+}
+
+/** One restore of an instance at a time. It counts only with the instance locked; before that it merely answers sooner. */
+export async function refuseSecondRestore(db: Reader, instance: Instance): Promise<void> {
+  const unfinished = await unfinishedTasks(db, instance.id);
+  if (unfinished.some((task) => task.kind === 'restore')) {
+    throw new ForestayError('RestoreInProgress', 'A restore of this instance is queued or running.', {
+      hint: 'Wait until it has finished, or cancel it.',
+    });
+  }
 }

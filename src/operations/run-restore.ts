@@ -4,21 +4,22 @@ import { unseal } from '../core/sealing.ts';
 import { findBackup } from '../db/backups.ts';
 import { findInstanceById, type Instance } from '../db/instances.ts';
 import { describeRestore, findRestoreByTask, markSettled, type Restore } from '../db/restores.ts';
-import { endAttempt, type Task } from '../db/tasks.ts';
+import { endAttempt } from '../db/task-attempts.ts';
+import type { Task } from '../db/tasks.ts';
 import type { RestoreReport } from '../engines/engine.ts';
 import { openData } from '../pipeline/open.ts';
 import { verifyManifest } from '../pipeline/signature.ts';
 import { verifiedChunks } from '../pipeline/verified-chunks.ts';
 import { type Context, engineOf, openConnection, openKey, undoHours } from './context.ts';
 import { discardReplacedData } from './discard-replaced.ts';
+import type { RunningAttempt } from './running-attempt.ts';
 import { dataReader, findStoredBackup, type StoredBackup } from './stored-backup.ts';
-import type { TaskRun } from './task-run.ts';
 
 /**
  * Runs one restore, of an own backup or one of another site. Promise 2: every byte is checked before the engine gets it,
  * and the engine makes nothing visible before the last one was. Promise 3: a restore that fails leaves the instance as it was.
  */
-export async function runRestore(context: Context, run: TaskRun): Promise<void> {
+export async function runRestore(context: Context, run: RunningAttempt): Promise<void> {
   const { restore, instance } = await subjectOf(context, run.task);
   const report =
     (run.task.attempt > 1 && (await switchedEarlier(context, instance, restore, run.signal))) ||
@@ -94,7 +95,7 @@ async function stageAndSwitch(
   context: Context,
   instance: Instance,
   restore: Restore,
-  run: TaskRun,
+  run: RunningAttempt,
 ): Promise<RestoreReport> {
   const engine = engineOf(context, instance.engine);
   const stored = await findStoredBackup(

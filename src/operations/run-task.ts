@@ -5,22 +5,20 @@ import { findBackupByTask } from '../db/backups.ts';
 import { lockInstanceById } from '../db/instances.ts';
 import { findRestoreByTask, markSettled } from '../db/restores.ts';
 import type { WriteTransaction } from '../db/schema.ts';
+import { assertHeld, endAttempt, requeueAttempt, startAttempt } from '../db/task-attempts.ts';
 import {
-  endAttempt,
   endUnclaimedTask,
   findTask,
   lockTask,
   mustWait,
   replaceJob,
-  requeueAttempt,
-  startAttempt,
   type Task,
   type TaskError,
 } from '../db/tasks.ts';
 import { backUp, discardBackupObjects } from './back-up.ts';
 import type { Context } from './context.ts';
 import { runRestore, settleFailedRestore } from './run-restore.ts';
-import { assertHeld, startTaskRun } from './task-run.ts';
+import { watchAttempt } from './running-attempt.ts';
 
 /** A task that must wait for another of its instance is looked at again after this long. */
 const waitSeconds = 1;
@@ -42,7 +40,7 @@ export async function runTask(
   const about = { task_id: task.id, kind: task.kind, attempt: task.attempt };
   context.log.info(about, 'task started');
   try {
-    await using run = startTaskRun(context.db, task, signal);
+    await using run = watchAttempt(context.db, task, signal);
     await (task.kind === 'backup' ? backUp(context, run) : runRestore(context, run));
     context.log.info(about, 'task done');
   } catch (thrown) {
@@ -112,7 +110,8 @@ async function settleFailure(
     if (!again && task.kind === 'backup') await removeObjects(context, task);
   } catch (settling) {
     // The task is another worker's, or the database is away: then the row still says running, and will be taken over.
-    context.log.warn({ ...about, err: error, settling }, 'the end of the attempt could not be written');
+    context.log.warn({ ...about, err: error }, 'attempt failed, and its end could not be written');
+    context.log.warn({ ...about, err: settling }, 'this is why it could not be written');
   }
 }
 
@@ -165,8 +164,8 @@ async function removeObjects(context: Context, task: Task): Promise<void> {
 
 const workerLost: TaskError = {
   code: 'WorkerLost',
-  message: `The workers of ${maxAttempts} attempts died.`,
-  hint: 'An operator finds the reason in the log of the workers; often it is memory.',
+  message: `After ${maxAttempts} attempts, whose workers died or were stopped, it is not tried again.`,
+  hint: 'Start it again. An operator finds the reason in the log of the workers; often it is memory, or restarts.',
 };
 
 function describe(error: ForestayError): TaskError {

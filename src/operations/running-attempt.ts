@@ -2,7 +2,8 @@ import type { Kysely } from 'kysely';
 import { ForestayError } from '../core/errors.ts';
 import type { TaskPhase } from '../core/task.ts';
 import type { Tables } from '../db/schema.ts';
-import { findTask, type Task, writeProgress } from '../db/tasks.ts';
+import { writeProgress } from '../db/task-attempts.ts';
+import type { Task } from '../db/tasks.ts';
 
 /** How often progress is written, and so how soon a cancel and the loss of the task are noticed, in milliseconds. */
 const intervalMs = 1000;
@@ -11,7 +12,7 @@ const intervalMs = 1000;
  * One attempt of a task, while it runs: takes progress, writes it once a second, and learns by that whether the task was
  * cancelled or given to another worker. Either aborts `signal`, with the reason.
  */
-export interface TaskRun extends AsyncDisposable {
+export interface RunningAttempt extends AsyncDisposable {
   readonly task: Task;
   readonly signal: AbortSignal;
   setPhase(phase: TaskPhase): void;
@@ -20,7 +21,7 @@ export interface TaskRun extends AsyncDisposable {
   assertCurrent(): Promise<void>;
 }
 
-export function startTaskRun(db: Kysely<Tables>, task: Task, outer: AbortSignal): TaskRun {
+export function watchAttempt(db: Kysely<Tables>, task: Task, outer: AbortSignal): RunningAttempt {
   const stop = new AbortController();
   const signal = AbortSignal.any([outer, stop.signal]);
   const progress = { phase: 'preparing' as TaskPhase, bytesIn: 0, bytesOut: 0 };
@@ -63,17 +64,6 @@ export function startTaskRun(db: Kysely<Tables>, task: Task, outer: AbortSignal)
       await writing;
     },
   };
-}
-
-/** Throws `AttemptSuperseded` unless the attempt is still the current one. */
-export async function assertHeld(db: Kysely<Tables>, task: Task): Promise<void> {
-  const current = await findTask(db, task.id);
-  if (current?.status !== 'running' || current.attempt !== task.attempt) {
-    throw new ForestayError(
-      'AttemptSuperseded',
-      `Attempt ${task.attempt} of task ${task.id} is not the current one any more.`,
-    );
-  }
 }
 
 function canceled(): ForestayError {
