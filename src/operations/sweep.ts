@@ -18,7 +18,7 @@ const settleMs = 60_000;
  */
 export async function sweep(context: Context, now: Date, signal: AbortSignal): Promise<void> {
   await settleRestores(context, signal);
-  await discardExpiredUndo(context, now);
+  await discardExpiredUndo(context, now, signal);
   const before = new Date(now.getTime() - orphanAgeMs);
   for (const instance of await listInstances(context.db))
     await removeOrphans(context, instance, before, signal);
