@@ -56,7 +56,7 @@ export default {
     {
       name: 'only commands that run the service, and main, open app.ts',
       severity: 'error',
-      from: { pathNot: '^src/(main|cli/(serve|worker|migrate|doctor|site))\\.ts$' },
+      from: { pathNot: '^src/(main|cli/(serve|worker|migrate|doctor))\\.ts$' },
       to: { path: '^src/app\\.ts$' },
     },
     {

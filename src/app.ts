@@ -4,17 +4,19 @@ import { storedTokenProvider } from './auth/stored-token.ts';
 import type { Config, Secrets } from './config.ts';
 import { ForestayError } from './core/errors.ts';
 import { defaultPool } from './core/instance.ts';
+import { DataDirInUse } from './db/data-dir-lock.ts';
 import { migrate } from './db/migrate.ts';
 import { type Database, openDatabase } from './db/open.ts';
 import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
 import type { Engine } from './engines/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
+import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
 import { startScheduler } from './jobs/scheduler.ts';
 import { adoptTakenTasks, startWorker } from './jobs/worker.ts';
 import type { Context } from './operations/context.ts';
-import { examineStore, examineTools, type Finding, isInUse, look } from './operations/examine.ts';
+import { examineStore, examineTools, type Finding, look } from './operations/examine.ts';
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -121,7 +123,7 @@ export async function migrateSite(config: Config, secrets: Secrets): Promise<str
   }
 }
 
-/** Looks at what is configured, reachable and installed; changes nothing but what a first start would. */
+/** Looks at what is configured, reachable and installed. What the next start would set up or migrate, it does. */
 export async function examine(config: Config, secrets: Secrets, signal: AbortSignal): Promise<Finding[]> {
   const findings = [
     await look('Node', async () => process.version),
@@ -135,7 +137,8 @@ export async function examine(config: Config, secrets: Secrets, signal: AbortSig
   findings.push(
     await look('database', async () => {
       const database = await openDatabase({ ...config, poolSize: 2 }).catch((error: unknown) => {
-        if (isInUse(error)) return undefined;
+        // The service is running, which is no fault.
+        if (error instanceof DataDirInUse) return undefined;
         throw error;
       });
       if (!database) return `embedded in ${config.dataDir}, in use by a running Forestay`;
@@ -190,7 +193,13 @@ async function openKnownStore(database: Database, url: string): Promise<ObjectSt
 
 function makeLog(config: Config): Logger {
   return pino(
-    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level: config.logLevel,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      // Not pino's own, which tells all properties of an error: drivers keep queries and their parameters there.
+      serializers: { err: (thrown: unknown) => (thrown instanceof Error ? loggedError(thrown) : thrown) },
+    },
     pino.destination(2),
   );
 }

@@ -1,11 +1,10 @@
 import fs from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import v8 from 'node:v8';
 import { PGlite } from '@electric-sql/pglite';
 import { NodeFS } from '@electric-sql/pglite/nodefs';
-import { ForestayError } from '../core/errors.ts';
+import { lockDataDir } from './data-dir-lock.ts';
 
 /**
  * The embedded PostgreSQL (PGlite) of a site without `DATABASE_URL`. As shipped, PGlite never syncs: it starts with
@@ -55,7 +54,7 @@ const int8 = 20;
 /** Opens the database in `<dataDir>/db`, which one process at a time may do. The first time takes some seconds. */
 export async function openEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const unlock = lock(dataDir);
+  const unlock = lockDataDir(dataDir);
   try {
     const pglite = await PGlite.create({
       fs: new DurableNodeFS(path.join(dataDir, 'db')),
@@ -73,22 +72,4 @@ export async function openEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
     unlock();
     throw error;
   }
-}
-
-/**
- * A lock that the kernel gives up when its process dies, however it dies: an exclusive transaction on an empty SQLite
- * file, which is a POSIX lock underneath. Node has no lock call of its own.
- */
-function lock(dataDir: string): () => void {
-  const file = new DatabaseSync(path.join(dataDir, 'lock'), { timeout: 0 });
-  try {
-    file.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-  } catch (cause) {
-    file.close();
-    throw new ForestayError('Misconfigured', `Another Forestay process uses the data directory ${dataDir}.`, {
-      hint: 'Stop it, choose another FORESTAY_DATA_DIR, or set DATABASE_URL to run several processes on one PostgreSQL.',
-      cause,
-    });
-  }
-  return () => file.close();
 }

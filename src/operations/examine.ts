@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import { hasCode, toForestayError } from '../core/errors.ts';
+import { toForestayError } from '../core/errors.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
@@ -51,11 +51,6 @@ export async function examineTools(engine: Engine, signal: AbortSignal): Promise
     if (found.length === 0) return { what, state: 'fail', detail: 'not found', hint };
     return { what, state: 'ok', detail: found.map(({ version, path }) => `${version} (${path})`).join(', ') };
   });
-}
-
-/** The embedded database is open elsewhere: the service is running, which is no fault. */
-export function isInUse(error: unknown): boolean {
-  return hasCode(error, 'Misconfigured') && error.message.startsWith('Another Forestay process');
 }
 
 async function* bytesOf(content: string): AsyncIterable<Uint8Array> {
