@@ -26,6 +26,8 @@ export interface SampleDatabase extends AsyncDisposable {
 export interface SampleOptions {
   /** Of plain dump, roughly; half of it is left after compression. */
   readonly megabytes?: number;
+  /** Quicker to make, and next to nothing after compression. */
+  readonly compressible?: boolean;
   readonly tablespace?: string;
   readonly password?: string;
 }
@@ -35,7 +37,12 @@ const rowBytes = 540;
 
 export async function makeSampleDatabase(
   adminUrl: string,
-  { megabytes = 1, tablespace, password = randomBytes(12).toString('hex') }: SampleOptions = {},
+  {
+    megabytes = 1,
+    compressible = false,
+    tablespace,
+    password = randomBytes(12).toString('hex'),
+  }: SampleOptions = {},
 ): Promise<SampleDatabase> {
   const id = randomBytes(5).toString('hex');
   const [name, role] = [`sample_${id}`, `role_${id}`];
@@ -50,9 +57,12 @@ export async function makeSampleDatabase(
   url.password = password;
   const asRole = <Row extends object>(sql: string) => runSql<Row & Record<string, unknown>>(url.href, sql);
   const rows = Math.max(100, Math.round((megabytes * 1_000_000) / rowBytes));
+  const text = compressible
+    ? 'repeat(md5(g::text), 16)'
+    : "(SELECT string_agg(md5(random()::text || g || i), '') FROM generate_series(1, 16) i)";
   await asRole(
     `CREATE TABLE sample (id int PRIMARY KEY, version int NOT NULL, a text NOT NULL);
-     INSERT INTO sample SELECT g, 1, (SELECT string_agg(md5(random()::text || g || i), '') FROM generate_series(1, 16) i) FROM generate_series(1, ${rows}) g;
+     INSERT INTO sample SELECT g, 1, ${text} FROM generate_series(1, ${rows}) g;
      CREATE TABLE written (a text)`,
   );
   let version = 1;
