@@ -1,7 +1,7 @@
 /**
  * The catalogue of everything that can go wrong in a way somebody can act on. A code is one CamelCase word: it is
- * what the V1 API answers as `error`, what a task keeps as `error.code` and what the command line prints. Only
- * `http/errors.ts` maps codes to status codes and only `cli/exit-codes.ts` to exit codes.
+ * what the V1 API answers as `error`, what a task keeps as `error.code` and what the command line prints.
+ * `http/errors.ts` maps codes to status codes (V0 has some 412s of its own), `cli/exit-codes.ts` to exit codes.
  */
 
 /** Whether doing the same thing again, later, may succeed without anybody changing anything. */
