@@ -46,6 +46,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   Misconfigured: usage,
   // The site answered: it is not the site that cannot be reached.
   InstanceUnreachable: failed,
+  DatabaseUnavailable: failed,
   StoreUnavailable: failed,
   StoreTimeout: failed,
 };

@@ -43,6 +43,7 @@ export const errorCatalogue = {
   ObjectExists: 'final',
   BackupDamaged: 'final',
   // Forestay itself
+  DatabaseUnavailable: 'retryable',
   Canceled: 'final',
   AttemptSuperseded: 'final',
   WorkerLost: 'retryable',
@@ -76,11 +77,32 @@ export function hasCode(error: unknown, ...codes: ErrorCode[]): error is Foresta
   return error instanceof ForestayError && codes.includes(error.code);
 }
 
-/** Anything thrown, as an error of the catalogue: what is unknown is `Internal`, and its text stays in the log. */
+/**
+ * Anything thrown, as an error of the catalogue. Engines and stores translate their own errors, so a connection error that
+ * comes here untranslated is one of the service's own database, and may pass. What else is unknown is `Internal`, and its
+ * text stays in the log.
+ */
 export function toForestayError(error: unknown): ForestayError {
   if (error instanceof ForestayError) return error;
+  if (isConnectionError(error)) {
+    return new ForestayError('DatabaseUnavailable', "The service's own database does not answer.", {
+      hint: 'Try again; operators find the reason in the log of the service and in that of the database.',
+      cause: error,
+    });
+  }
   return new ForestayError('Internal', 'An unexpected error occurred.', {
     hint: 'An operator finds the reason in the log of the service, under the id of this request or task.',
     cause: error,
   });
+}
+
+/** SQLSTATE classes of connections and shutdowns, errors of sockets, and what the driver says without a code. */
+function isConnectionError(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code === 'string')
+    return /^(08...|57P0[1-5]|53300|ECONN[A-Z]+|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH)$/.test(code);
+  return (
+    typeof message === 'string' &&
+    /^(Connection terminated|timeout exceeded when trying to connect)/.test(message)
+  );
 }

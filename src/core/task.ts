@@ -10,14 +10,22 @@ export type TaskKind = (typeof taskKinds)[number];
 /** What a running task is doing, for progress displays. */
 export type TaskPhase = 'preparing' | 'transferring' | 'verifying' | 'switching';
 
-/** After this many attempts (crashes included) a task fails instead of being queued again. */
+/** After this many attempts (crashes included, orderly stops not) a task fails instead of being queued again. */
 export const maxAttempts = 5;
 
 export function isFinished(status: TaskStatus): boolean {
   return status === 'done' || status === 'failed' || status === 'deleted';
 }
 
-/** How long a task that failed retryably waits before its next attempt, in seconds. */
+/**
+ * How long a task that failed retryably waits before its next attempt, in seconds: 4, 16, 60, 60, so that a store or an
+ * instance may be away for two minutes.
+ */
 export function retryDelaySeconds(attempt: number): number {
-  return Math.min(60, 2 ** attempt);
+  return Math.min(60, 4 ** attempt);
+}
+
+/** How long a task waits before it looks again whether its instance is free, in seconds: the longer, the less often. */
+export function waitSeconds(waitedSeconds: number): number {
+  return Math.min(15, 1 + Math.floor(waitedSeconds / 10));
 }

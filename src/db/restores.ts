@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import type { Reader, RestoreTable, WriteTransaction } from './schema.ts';
 import { type Task, type TaskColumns, taskColumns, taskOf } from './tasks.ts';
+import { notBeingUndone } from './undo.ts';
 
 /** A restore with the task behind it, which holds its status. */
 export interface Restore {
@@ -36,7 +37,7 @@ const restoreColumns = [
   'restore.undone_at',
 ] as const;
 
-type RestoreRow = Omit<Selectable<RestoreTable>, 'task_id' | 'settled'> & TaskColumns;
+type RestoreRow = Omit<Selectable<RestoreTable>, 'task_id' | 'settled' | 'undoing_since'> & TaskColumns;
 
 function restoreOf(row: RestoreRow): Restore {
   return {
@@ -88,9 +89,12 @@ export async function findRestoreByTask(db: Reader, taskId: number): Promise<Res
   return row && restoreOf(row);
 }
 
-/** Restores whose replaced data is still kept; of one instance, or of all. */
+/** Restores whose replaced data is still kept, and not being put back; of one instance, or of all. */
 export async function restoresKeptForUndo(db: Reader, instanceId?: number): Promise<Restore[]> {
-  let query = selectRestores(db).where('restore.undo_until', 'is not', null).orderBy('restore.id');
+  let query = selectRestores(db)
+    .where('restore.undo_until', 'is not', null)
+    .where(notBeingUndone())
+    .orderBy('restore.id');
   if (instanceId !== undefined) query = query.where('restore.instance_id', '=', instanceId);
   return (await query.execute()).map(restoreOf);
 }
@@ -155,15 +159,6 @@ export async function markSettled(trx: WriteTransaction, id: number): Promise<vo
   await trx
     .updateTable('restores')
     .set({ settled: true, passphrase_sealed: null })
-    .where('id', '=', id)
-    .execute();
-}
-
-/** The replaced data is gone; `undoneAt` says that it was put back rather than discarded. */
-export async function endUndo(trx: WriteTransaction, id: number, undoneAt: Date | null): Promise<void> {
-  await trx
-    .updateTable('restores')
-    .set({ undo_until: null, ...(undoneAt && { undone_at: undoneAt }) })
     .where('id', '=', id)
     .execute();
 }

@@ -69,6 +69,8 @@ export interface TaskTable {
   status: Generated<TaskStatus>;
   /** Counts claims. Every write of a worker names the attempt it claimed, and changes nothing when it is not this one. */
   attempt: Generated<number>;
+  /** Attempts that ended because their worker was stopped in order: they do not count against the task. */
+  interruptions: Generated<number>;
   /** The one job that may claim the task. A dead worker's job is replaced, so whatever it still does changes nothing. */
   job_id: string;
   phase: TaskPhase | null;
@@ -120,6 +122,8 @@ export interface RestoreTable {
   /** Until when the replaced data is kept; null when there is none. */
   undo_until: Date | null;
   undone_at: Date | null;
+  /** An undo has begun and not ended; no task of the instance starts meanwhile. */
+  undoing_since: Date | null;
   /** Nothing of the restore's staging can be left: written when it ended so, or when the sweep made sure. */
   settled: Generated<boolean>;
 }

@@ -76,7 +76,10 @@ export async function endAttempt(
   if (numUpdatedRows === 0n) throw superseded(fence);
 }
 
-/** Back to the queue, to be claimed by another job; the error of the attempt stays visible meanwhile. */
+/**
+ * Back to the queue, to be claimed by another job; the error of the attempt stays visible meanwhile. Without an error it was
+ * interrupted.
+ */
 export async function requeueAttempt(
   trx: WriteTransaction,
   fence: Fence,
@@ -84,13 +87,14 @@ export async function requeueAttempt(
 ): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable('tasks')
-    .set({
+    .set((set) => ({
       status: 'queued',
       phase: null,
       job_id: requeue.jobId,
       status_changed_at: requeue.at,
+      interruptions: set('interruptions', '+', requeue.error ? 0 : 1),
       ...errorColumns(requeue.error),
-    })
+    }))
     .where('id', '=', fence.id)
     .where('attempt', '=', fence.attempt)
     .where('status', '=', 'running')

@@ -2,6 +2,7 @@ import { type Kysely, type Selectable, sql } from 'kysely';
 import type { ErrorCode } from '../core/errors.ts';
 import type { TaskKind, TaskPhase, TaskStatus } from '../core/task.ts';
 import type { Reader, Tables, TaskTable, WriteTransaction } from './schema.ts';
+import { isBeingUndone } from './undo.ts';
 
 /** Task rows: the truth about work, whatever a job queue believes. What a worker writes is in `task-attempts.ts`. */
 
@@ -12,6 +13,8 @@ export interface Task {
   readonly pool: string;
   readonly status: TaskStatus;
   readonly attempt: number;
+  /** How many of the attempts ended only because their worker was stopped. */
+  readonly interruptions: number;
   readonly jobId: string;
   readonly phase: TaskPhase | null;
   /** Plaintext bytes that passed so far in this attempt. */
@@ -40,6 +43,7 @@ export const taskColumns = [
   'task.pool',
   'task.status',
   'task.attempt',
+  'task.interruptions',
   'task.job_id',
   'task.phase',
   'task.bytes_in',
@@ -67,6 +71,7 @@ export function taskOf(row: TaskColumns): Task {
     pool: row.pool,
     status: row.status,
     attempt: row.attempt,
+    interruptions: row.interruptions,
     jobId: row.job_id,
     phase: row.phase,
     bytesIn: row.bytes_in,
@@ -131,7 +136,9 @@ export async function lockTask(trx: WriteTransaction, id: number): Promise<Task 
   return row && taskOf(row);
 }
 
-/** Whether the task must wait: its instance has a running task, or (for a backup) a restore that was asked for earlier. */
+/**
+ * Whether the task must wait: its instance has a running task, a restore that was asked for earlier, or an undo under way.
+ */
 export async function mustWait(trx: WriteTransaction, task: Task): Promise<boolean> {
   const other = await trx
     .selectFrom('tasks')
@@ -146,7 +153,7 @@ export async function mustWait(trx: WriteTransaction, task: Task): Promise<boole
     )
     .limit(1)
     .executeTakeFirst();
-  return other !== undefined;
+  return other !== undefined || (await isBeingUndone(trx, task.instanceId));
 }
 
 /** Hands a locked task to another job without touching its status. */
@@ -215,7 +222,7 @@ export async function tasksWithoutLiveJob(db: Kysely<Tables>): Promise<HeldTask[
     where task.status in ('queued', 'running')
       and not exists (
         select from pgboss.job job
-        where job.id = task.job_id and job.state in ('created', 'retry', 'active')
+        where job.name = 'tasks-' || task.pool and job.id = task.job_id and job.state in ('created', 'retry', 'active')
       )
     order by task.id`.execute(db);
   return rows;
@@ -229,7 +236,8 @@ export async function takenTasks(db: Kysely<Tables>): Promise<HeldTask[]> {
   const { rows } = await sql<HeldTask>`
     select task.id, task.job_id as "jobId" from forestay.tasks task
     where task.status = 'running' or task.status = 'queued' and exists (
-      select from pgboss.job job where job.id = task.job_id and job.state = 'active'
+      select from pgboss.job job
+      where job.name = 'tasks-' || task.pool and job.id = task.job_id and job.state = 'active'
     )
     order by task.id`.execute(db);
   return rows;

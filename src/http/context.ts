@@ -49,7 +49,7 @@ export function makeContext(settings: HttpSettings, app: App): HttpContext {
       return publicUrl ?? listenUrl(app);
     },
     version: manifest.version,
-    readiness: settings.readiness ?? (() => databaseAnswers(operations)),
+    readiness: settings.readiness ?? ((signal) => databaseAnswers(operations, signal)),
     bodyLimit: settings.bodyLimit ?? defaultBodyLimit,
   };
 }
@@ -63,7 +63,12 @@ function listenUrl(app: App): string {
   return `http://${host === '[::]' || host === '0.0.0.0' ? 'localhost' : host}:${address.port}`;
 }
 
-async function databaseAnswers({ db }: Context): Promise<Readiness> {
-  await db.selectFrom('site').select('site_id').executeTakeFirst();
+async function databaseAnswers({ db }: Context, signal: AbortSignal): Promise<Readiness> {
+  const answer = db.selectFrom('site').select('site_id').executeTakeFirst();
+  // A query that hangs is left to itself: the driver has no way to take it back.
+  const tooLate = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  await Promise.race([answer, tooLate]);
   return { ready: true, reasons: [] };
 }

@@ -42,6 +42,7 @@ export const statusOf = {
   Canceled: 409,
   AttemptSuperseded: 409,
   WorkerLost: 500,
+  DatabaseUnavailable: 502,
   Misconfigured: 500,
   Internal: 500,
 } as const satisfies Record<ErrorCode, number>;

@@ -121,6 +121,9 @@ function helmetOptions({ publicUrl }: HttpContext) {
   };
 }
 
+/** How long a client that sent something unreadable may take for the answer, in milliseconds. */
+const lingerMs = 2000;
+
 /** What is no HTTP, or has headers without end, never becomes a request; it is answered in the shape of the API. */
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
@@ -134,4 +137,7 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // Nothing watches this connection any more, and a client that keeps its side of it open would keep it for ever.
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once('close', () => clearTimeout(timer));
 }

@@ -58,7 +58,7 @@ export async function prepareQueue(boss: PgBoss, pool: string): Promise<void> {
     heartbeatSeconds,
     expireInSeconds: expireSeconds,
     retentionSeconds: 365 * 24 * 60 * 60,
-    deleteAfterSeconds: 24 * 60 * 60,
+    deleteAfterSeconds: 60 * 60,
     notify: true,
   });
   await boss.findJobs(queueOf(pool), { id: randomUUID() });

@@ -28,10 +28,13 @@ export function startScheduler(context: Context): Scheduler {
     },
   };
 
-  /** The next time is counted from the end of the last, so that a slow chore never meets itself. */
+  /**
+   * Begins within a minute, so that a site that is restarted often does its chores, too. The next time is counted from the
+   * end of the last, so that a slow chore never meets itself.
+   */
   function repeat(name: string, everyMs: number, chore: () => Promise<void>): Scheduler {
     let current: Promise<void> = Promise.resolve();
-    let timer = setTimeout(run, everyMs);
+    let timer = setTimeout(run, Math.min(everyMs, minute));
     function run() {
       current = chore()
         .catch((error: unknown) => {

@@ -1,5 +1,6 @@
 import { findInstanceById, type Instance } from '../db/instances.ts';
-import { endUndo, restoresKeptForUndo } from '../db/restores.ts';
+import { restoresKeptForUndo } from '../db/restores.ts';
+import { endUndo } from '../db/undo.ts';
 import { type Context, engineOf, openConnection } from './context.ts';
 
 /** How long a database may take to drop what was kept, in milliseconds. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type ForestayError, hasCode, toForestayError } from '../core/errors.ts';
-import { isFinished, maxAttempts, retryDelaySeconds } from '../core/task.ts';
+import { isFinished, maxAttempts, retryDelaySeconds, waitSeconds } from '../core/task.ts';
 import { findBackupByTask } from '../db/backups.ts';
 import { lockInstanceById } from '../db/instances.ts';
 import { findRestoreByTask, markSettled } from '../db/restores.ts';
@@ -20,8 +20,6 @@ import type { Context } from './context.ts';
 import { runRestore, settleFailedRestore } from './run-restore.ts';
 import { watchAttempt } from './running-attempt.ts';
 
-/** A task that must wait for another of its instance is looked at again after this long. */
-const waitSeconds = 1;
 /** What clean-up after a failure may take, in milliseconds; what it does not manage the sweep does. */
 const cleanUpMs = 60_000;
 
@@ -62,18 +60,23 @@ async function claim(context: Context, job: { taskId: number; jobId: string }): 
     const task = await lockTask(trx, job.taskId);
     if (!task || task.jobId !== job.jobId || isFinished(task.status)) return undefined;
     const at = new Date();
-    if (task.attempt >= maxAttempts) {
+    if (!mayTryAgain(task)) {
       await endUnclaimedTask(trx, task.id, { status: 'failed', error: task.error ?? workerLost, at });
       return undefined;
     }
     if (await mustWait(trx, task)) {
       const jobId = randomUUID();
       await replaceJob(trx, task.id, jobId);
-      await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id, delaySeconds: waitSeconds });
+      const delaySeconds = waitSeconds((at.getTime() - task.statusChangedAt.getTime()) / 1000);
+      await context.jobs.send(trx, { pool: task.pool, jobId, taskId: task.id, delaySeconds });
       return undefined;
     }
     return startAttempt(trx, task.id, at);
   });
+}
+
+function mayTryAgain(task: Task): boolean {
+  return task.attempt - task.interruptions < maxAttempts;
 }
 
 /** Back to the queue when the worker stops or when trying again may help; failed otherwise, with everything removed. */
@@ -96,7 +99,7 @@ async function settleFailure(
       );
       return;
     }
-    const again = stopping || (error.retryable && task.attempt < maxAttempts);
+    const again = stopping || (error.retryable && mayTryAgain(task));
     const message = stopping
       ? 'task interrupted, the worker stops'
       : again

@@ -1,12 +1,15 @@
 import { ForestayError } from '../core/errors.ts';
-import { endUndo, findRestore } from '../db/restores.ts';
+import type { Instance } from '../db/instances.ts';
+import { findRestore, type Restore } from '../db/restores.ts';
 import { unfinishedTasks } from '../db/tasks.ts';
+import { beginUndo, endUndo, giveUpUndo, isBeingUndone } from '../db/undo.ts';
 import { type Context, engineOf, openConnection } from './context.ts';
-import { requireInstance, requireLockedInstance } from './instances.ts';
+import { requireLockedInstance } from './instances.ts';
 
 /**
- * Puts back the data that a restore replaced, and discards what was restored, with all that was written since. The
- * instance stays locked meanwhile, so that no task of it starts.
+ * Puts back the data that a restore replaced, and discards what was restored, with all that was written since. No task of
+ * the instance starts meanwhile. The engine works outside of transactions: it may take long, and everybody else shares
+ * the embedded database's one connection.
  */
 export async function undoRestore(
   context: Context,
@@ -14,29 +17,47 @@ export async function undoRestore(
   restoreId: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const instance = await requireInstance(context, guid);
-  if (!(await findRestore(context.db, instance.id, restoreId))) {
-    throw new ForestayError('RestoreNotFound', `There is no restore ${restoreId} of this instance.`);
+  const { instance, restore } = await begin(context, guid, restoreId);
+  try {
+    const { undo } = engineOf(context, instance.engine);
+    if (!undo) throw undoUnavailable();
+    await undo.undo(openConnection(context, instance), restore.ticketId, signal);
+  } catch (error) {
+    await context.db.transaction().execute((trx) => giveUpUndo(trx, restore.id));
+    throw error;
   }
-  const { undo } = engineOf(context, instance.engine);
-  await context.db.transaction().execute(async (trx) => {
-    await requireLockedInstance(trx, guid);
-    const restore = (await findRestore(trx, instance.id, restoreId))!;
-    if (!undo || restore.undoUntil === null) {
+  await context.db.transaction().execute((trx) => endUndo(trx, restore.id, new Date()));
+}
+
+async function begin(
+  context: Context,
+  guid: string,
+  restoreId: number,
+): Promise<{ instance: Instance; restore: Restore }> {
+  return context.db.transaction().execute(async (trx) => {
+    const instance = await requireLockedInstance(trx, guid);
+    const restore = await findRestore(trx, instance.id, restoreId);
+    if (!restore) {
+      throw new ForestayError('RestoreNotFound', `There is no restore ${restoreId} of this instance.`);
+    }
+    if (restore.undoUntil === null) throw undoUnavailable();
+    const busy = (await unfinishedTasks(trx, instance.id)).length > 0;
+    if (busy || (await isBeingUndone(trx, instance.id))) {
       throw new ForestayError(
-        'UndoUnavailable',
-        'The data that this restore replaced is not kept (any more).',
+        'InstanceBusy',
+        'A backup, restore or undo of this instance is queued or running.',
         {
-          hint: 'It is kept for 24 hours, until the next restore, and only when the restore was staged. Restore an older backup instead.',
+          hint: 'Wait for it or cancel it, then undo the restore.',
         },
       );
     }
-    if ((await unfinishedTasks(trx, instance.id)).length > 0) {
-      throw new ForestayError('InstanceBusy', 'A backup or restore of this instance is queued or running.', {
-        hint: 'Wait for it or cancel it, then undo the restore.',
-      });
-    }
-    await undo.undo(openConnection(context, instance), restore.ticketId, signal);
-    await endUndo(trx, restore.id, new Date());
+    await beginUndo(trx, restore.id, new Date());
+    return { instance, restore };
+  });
+}
+
+function undoUnavailable(): ForestayError {
+  return new ForestayError('UndoUnavailable', 'The data that this restore replaced is not kept (any more).', {
+    hint: 'It is kept for 24 hours, until the next restore, and only when the restore was staged. Restore an older backup instead.',
   });
 }

@@ -13,6 +13,7 @@ import { requestBackup } from '../../src/operations/request-backup.ts';
 import { requestRestore } from '../../src/operations/request-restore.ts';
 import { runTask } from '../../src/operations/run-task.ts';
 import { orphanAgeMs, sweep } from '../../src/operations/sweep.ts';
+import { undoRestore } from '../../src/operations/undo-restore.ts';
 import { faultyStore, type StoreFaults } from '../support/faulty-store.ts';
 import { backupEnds, makeTestSite, never, restoreEnds, type TestSite, until } from '../support/test-site.ts';
 
@@ -415,6 +416,85 @@ describe('promise 4: a crash anywhere leaves no false done, no lost done, nothin
     delete site.engine.faults.onBackUp;
     await work(backup.taskId);
     expect((await findTask(site.context.db, backup.taskId))!.status).toBe('done');
+  });
+});
+
+describe('a task', () => {
+  test('is tried again when the database of the service was away for a moment', async () => {
+    const backup = await newBackup();
+    site.engine.faults.onBackUp = async () => {
+      throw Object.assign(new Error('terminating connection due to administrator command'), {
+        code: '57P01',
+      });
+    };
+    await work(backup.taskId);
+    expect(await findTask(site.context.db, backup.taskId)).toMatchObject({
+      status: 'queued',
+      error: { code: 'DatabaseUnavailable' },
+    });
+    delete site.engine.faults.onBackUp;
+    await work(backup.taskId);
+    expect((await findTask(site.context.db, backup.taskId))!.status).toBe('done');
+  });
+
+  test('outlives any number of workers that are stopped in order', async () => {
+    const backup = await newBackup();
+    site.engine.faults.onBackUp = async (signal) => {
+      throw signal.reason;
+    };
+    for (let stop = 0; stop < 7; stop++)
+      await work(backup.taskId, AbortSignal.abort(new Error('the worker stops')));
+    expect(await findTask(site.context.db, backup.taskId)).toMatchObject({
+      status: 'queued',
+      attempt: 7,
+      interruptions: 7,
+    });
+    delete site.engine.faults.onBackUp;
+    await work(backup.taskId);
+    expect((await findTask(site.context.db, backup.taskId))!.status).toBe('done');
+  });
+});
+
+describe('an undo', () => {
+  test('holds off tasks of its instance, a second undo and the sweep, and nobody else', async () => {
+    const backup = await doneBackup('old');
+    await writeFile(backup.file, 'new');
+    const { restoreId, restoreTask } = await newRestore(backup);
+    await work(restoreTask);
+    const shut = door();
+    site.engine.faults.onUndo = () => shut.pass();
+    const undoing = undoRestore(site.context, backup.guid, restoreId, never);
+    await shut.reached;
+    const { id } = await requestBackup(site.context, backup.guid);
+    const { task_id: waiting } = await taskOfBackup(id);
+    await work(waiting);
+    expect(await findTask(site.context.db, waiting)).toMatchObject({ status: 'queued', attempt: 0 });
+    await expect(undoRestore(site.context, backup.guid, restoreId, never)).rejects.toMatchObject({
+      code: 'InstanceBusy',
+    });
+    await sweep(site.context, new Date(Date.now() + 2 * orphanAgeMs), never);
+    expect((await doneBackup()).guid).not.toBe(backup.guid);
+    shut.open();
+    await undoing;
+    expect(await readFile(backup.file, 'utf8')).toBe('new');
+    await work(waiting);
+    expect((await findTask(site.context.db, waiting))!.status).toBe('done');
+  });
+
+  test('that fails may be tried again', async () => {
+    const backup = await doneBackup('old');
+    await writeFile(backup.file, 'new');
+    const { restoreId, restoreTask } = await newRestore(backup);
+    await work(restoreTask);
+    site.engine.faults.onUndo = async () => {
+      throw new ForestayError('InstanceUnreachable', 'The server does not answer.');
+    };
+    await expect(undoRestore(site.context, backup.guid, restoreId, never)).rejects.toMatchObject({
+      code: 'InstanceUnreachable',
+    });
+    delete site.engine.faults.onUndo;
+    await undoRestore(site.context, backup.guid, restoreId, never);
+    expect(await readFile(backup.file, 'utf8')).toBe('new');
   });
 });
 

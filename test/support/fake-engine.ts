@@ -19,6 +19,7 @@ export interface FakeEngine extends Engine {
     onStaged?: ((ticket: RestoreTicket, signal: AbortSignal) => Promise<void>) | undefined;
     /** Awaited right after the switch; throwing is a connection lost just then. */
     onSwitched?: (() => Promise<void>) | undefined;
+    onUndo?: (() => Promise<void>) | undefined;
     onAssertRestorable?: (() => Promise<void>) | undefined;
   };
 }
@@ -87,6 +88,7 @@ export function createFakeEngine(name = 'fake'): FakeEngine {
     },
     undo: {
       async undo(connection, ticketId) {
+        await faults.onUndo?.();
         if (!existsSync(kept(connection, ticketId))) {
           throw new ForestayError('UndoUnavailable', 'The replaced file is gone.');
         }

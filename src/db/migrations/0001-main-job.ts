@@ -42,6 +42,7 @@ export const mainJob: Migration = {
         pool text not null,
         status text not null default 'queued' check (status in ('queued', 'running', 'done', 'failed', 'deleted')),
         attempt integer not null default 0,
+        interruptions integer not null default 0,
         job_id uuid not null,
         phase text,
         bytes_in bigint not null default 0,
@@ -90,6 +91,7 @@ export const mainJob: Migration = {
         not_kept jsonb,
         undo_until timestamptz(3),
         undone_at timestamptz(3),
+        undoing_since timestamptz(3),
         settled boolean not null default false
       )`.execute(db);
     await sql`create index restores_of_instance on forestay.restores (instance_id, id desc)`.execute(db);
