@@ -20,16 +20,15 @@ function watchProcesses(secrets: () => Record<string, string>, sitePid: number) 
   let stopped = false;
   const watching = (async () => {
     while (!stopped) {
-      for (const { pid, parent, command, environment } of await listProcesses()) {
+      const processes = await listProcesses();
+      const ofSite = processes.find(({ pid }) => pid === sitePid)?.command;
+      for (const { parent, command, environment } of processes) {
+        // A child that has not become its program yet is still a copy of the site.
+        const isProgram = parent === sitePid && command !== ofSite && command !== '';
         for (const [name, secret] of Object.entries(secrets())) {
           if (command.includes(secret)) seen.add(`${name} in the arguments of ${command.slice(0, 60)}`);
           // Programs get the password of their instance by environment, which only their user can read, and nothing else.
-          if (
-            parent === sitePid &&
-            pid !== sitePid &&
-            !name.startsWith('password') &&
-            environment.includes(secret)
-          )
+          if (isProgram && !name.startsWith('password') && environment.includes(secret))
             seen.add(`${name} in the environment of ${command.slice(0, 60)}`);
         }
       }
