@@ -23,7 +23,7 @@ export async function assertNoLinks(root: string, key: string): Promise<void> {
 }
 
 /** Throws ELOOP for a symbolic link, which could lead out of the store, and ENOTDIR for anything else that is no folder. */
-async function assertRealFolder(folder: string): Promise<void> {
+export async function assertRealFolder(folder: string): Promise<void> {
   const found = await lstat(folder);
   if (found.isDirectory()) return;
   throw errno(found.isSymbolicLink() ? 'ELOOP' : 'ENOTDIR', `${folder} is no folder`);

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, opendir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assertMounted, isErrno, onDisk } from './errors.ts';
+import { assertRealFolder } from './folders.ts';
 
 /** Where objects are while they are being written: in the root, hence in the same file system, and never listed. */
 export const tempFolderName = '.forestay-tmp';
@@ -16,8 +17,9 @@ export async function createTempFile(root: string): Promise<TempFile> {
   const folder = join(root, tempFolderName);
   const path = join(folder, randomUUID());
   return onDisk(root, async () => {
-    await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+    await mkdir(folder, { mode: 0o700 }).catch(async (error: unknown) => {
       if (!isErrno(error, 'EEXIST')) throw error;
+      await assertRealFolder(folder);
     });
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
     return { path, handle: await open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600) };
@@ -47,8 +49,10 @@ export async function removeAbandonedPuts(root: string, before: Date, signal: Ab
   });
 }
 
+/** A link in its place could lead anywhere, and what lies there is not ours to remove. */
 async function* namesIn(folder: string): AsyncGenerator<string> {
   try {
+    await assertRealFolder(folder);
     for await (const entry of await opendir(folder)) yield entry.name;
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;

@@ -34,6 +34,20 @@ describe('the folder of a directory store', () => {
     expect(await temp.temps()).toEqual([]);
   });
 
+  it('neither writes nor removes anything where a link stands in place of its temporary folder', async () => {
+    await using temp = await makeTempStore();
+    const elsewhere = await mkdtemp(join(tmpdir(), 'forestay-elsewhere-'));
+    await writeFile(join(elsewhere, 'master.key'), 'not to be lost');
+    await rm(join(temp.root, '.forestay-tmp'), { recursive: true, force: true });
+    await symlink(elsewhere, join(temp.root, '.forestay-tmp'));
+    const denied = { code: 'StoreDenied' };
+    const tomorrow = new Date(Date.now() + 24 * 60 * 60 * 1000);
+    await expect(temp.store.removeAbandonedPuts?.(tomorrow, never)).rejects.toMatchObject(denied);
+    await expect(temp.store.put('a', small(), { signal: never })).rejects.toMatchObject(denied);
+    expect(await readdir(elsewhere)).toEqual(['master.key']);
+    await rm(elsewhere, { recursive: true });
+  });
+
   it('may be reached through a symbolic link; links below it lead nowhere', async () => {
     await using temp = await makeTempStore();
     await using outside = await makeTempStore();
