@@ -21,11 +21,36 @@ export class TooManyAttempts extends ForestayError {
   }
 }
 
-/** Counts a wrong credential; throws `TooManyRequests` once an address has sent too many within a minute. */
+/**
+ * Counts a wrong credential; throws `TooManyRequests` once an address has sent too many within a minute. From then on this
+ * process counts no more of them: writing each one down would let a stranger keep the database busy with refusals.
+ */
 export async function noteFailedLogin(db: Kysely<Tables>, address: string): Promise<void> {
   const now = new Date();
-  const window = await countAttempt(db, `login:${networkOf(address)}`, now, windowMs);
-  if (window.count > maxFailedLogins) throw new TooManyAttempts('Too many wrong credentials.', window, now);
+  const scope = `login:${networkOf(address)}`;
+  const refused = refusedLogins(db);
+  const known = refused.get(scope);
+  if (known && now.getTime() < known.firstAt.getTime() + windowMs) throw tooManyLogins(known, now);
+  refused.delete(scope);
+  const window = await countAttempt(db, scope, now, windowMs);
+  if (window.count <= maxFailedLogins) return;
+  // Addresses are cheap to have many of: forgetting them all costs a write each, remembering them all costs memory.
+  if (refused.size >= maxRefused) refused.clear();
+  refused.set(scope, window);
+  throw tooManyLogins(window, now);
+}
+
+const maxRefused = 10_000;
+const refusedOf = new WeakMap<Kysely<Tables>, Map<string, AttemptWindow>>();
+
+function refusedLogins(db: Kysely<Tables>): Map<string, AttemptWindow> {
+  const refused = refusedOf.get(db) ?? new Map<string, AttemptWindow>();
+  refusedOf.set(db, refused);
+  return refused;
+}
+
+function tooManyLogins(window: AttemptWindow, now: Date): TooManyAttempts {
+  return new TooManyAttempts('Too many wrong credentials.', window, now);
 }
 
 /**

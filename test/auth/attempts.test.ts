@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { networkOf } from '../../src/auth/attempts.ts';
+import { maxFailedLogins, networkOf, noteFailedLogin } from '../../src/auth/attempts.ts';
 import { hashSecret, makeSecret, sameHash } from '../../src/auth/secrets.ts';
+import { makeTestSite } from '../support/test-site.ts';
 
 test.each([
   ['192.0.2.7', '192.0.2.7'],
@@ -21,4 +22,21 @@ test('secrets have 256 random bits and are compared by their hashes', () => {
   expect(sameHash(hashSecret(secret), hashSecret(secret))).toBe(true);
   expect(sameHash(hashSecret(secret), hashSecret(`${secret}x`))).toBe(false);
   expect(sameHash(hashSecret(secret), Buffer.alloc(3))).toBe(false);
+});
+
+test('wrong credentials beyond the limit are refused without writing anything', async () => {
+  await using site = await makeTestSite();
+  const { db } = site.context;
+  const note = () => noteFailedLogin(db, '192.0.2.7');
+  for (let count = 0; count < maxFailedLogins; count++) await note();
+  await expect(note()).rejects.toMatchObject({ code: 'TooManyRequests' });
+  const written = () => db.selectFrom('failed_attempts').selectAll().execute();
+  const before = await written();
+  for (let count = 0; count < 50; count++)
+    await expect(note()).rejects.toMatchObject({
+      code: 'TooManyRequests',
+      retryAfterSeconds: expect.any(Number),
+    });
+  expect(await written()).toEqual(before);
+  await noteFailedLogin(db, '192.0.2.8');
 });
