@@ -5,6 +5,7 @@ import { finished as streamFinished } from 'node:stream/promises';
 import { ForestayError } from '../core/errors.ts';
 import { onAbort } from './abort.ts';
 import { type Child, inputOf, outputOf } from './child-streams.ts';
+import { withLargeWrites } from './large-writes.ts';
 import { endGroup, killAtExit } from './process-group.ts';
 import { StderrTail } from './stderr-tail.ts';
 
@@ -19,6 +20,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly signal?: AbortSignal;
+  /** For programs that write much to stdout: makes those that use the C library's buffer write it in large blocks. */
+  readonly largeWrites?: boolean;
   /** Called with each line the program writes to stderr, without its line break. */
   readonly onStderrLine?: (line: string) => void;
 }
@@ -161,7 +164,8 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
     return { stdin: null, stdout: null, stderr, exited, stop: async () => {} };
   }
   // A process group of its own, so that ending it also ends what it started (shells, parallel workers).
-  const child = spawn(command, args, {
+  const line = options.largeWrites ? withLargeWrites(command, args) : { command, args };
+  const child = spawn(line.command, line.args, {
     stdio: [plumbing.stdin, plumbing.stdout, 'pipe'],
     env: { ...harmlessEnvironment(), ...options.env },
     cwd: options.cwd,

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -72,6 +73,19 @@ describe('a source', () => {
       code: 'ToolMissing',
       hint: expect.stringContaining('no-such-dump-tool'),
     });
+  });
+
+  test('has its program write large blocks where it was asked to, and misses it by its own name', async () => {
+    const source = spawnSource('/usr/bin/seq', ['100000'], { largeWrites: true });
+    const bytes = await buffer(source);
+    expect(bytes.toString()).toBe(`${Array.from({ length: 100_000 }, (_, index) => index + 1).join('\n')}\n`);
+    const missing = spawnSource('/nowhere/pg_dump', [], { largeWrites: true });
+    await expect(buffer(missing)).rejects.toMatchObject({
+      code: 'ToolMissing',
+      message: expect.stringContaining('pg_dump'),
+    });
+    const failing = spawnSource(program('fail-after-output.sh'), ['1000'], { largeWrites: true });
+    await expect(buffer(failing)).rejects.toMatchObject({ code: 'ToolFailed' });
   });
 
   test('tells the reader of an error that came before the reader', async () => {

@@ -74,7 +74,11 @@ function dump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal)
     '--no-subscriptions',
     `--lock-wait-timeout=${lockWaitMs}`,
   ];
-  const source = spawnSource(toolPath(tools, 'pg_dump'), args, { env: environment.env, signal });
+  const source = spawnSource(toolPath(tools, 'pg_dump'), args, {
+    env: environment.env,
+    signal,
+    largeWrites: true,
+  });
   const stream = new PassThrough({
     highWaterMark: 256 * 1024,
     destroy(error, callback) {
