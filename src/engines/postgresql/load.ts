@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { ForestayError } from '../../core/errors.ts';
 import { runSink, type Sink } from '../../pipeline/child-process.ts';
 import type { Guard } from './guard.ts';
 import { checkpoint, inPlacePrologue } from './in-place.ts';
@@ -31,7 +32,7 @@ export async function loadGuarded(bytes: Readable, guard: Guard, options: LoadOp
   const restore = startScript([], options);
   const psql = startPsql(options, guard.readStderr);
   await whole(bytes, restore, options.signal, (script) =>
-    pipeline(script, (source: AsyncIterable<Buffer>) => guard.rewrite(source), psql.input),
+    pipeline(script, (source: AsyncIterable<Buffer>) => guard.rewrite(restricted(source)), psql.input),
   );
 }
 
@@ -63,7 +64,7 @@ export async function loadInPlace(
 
   async function* transaction(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     yield Buffer.from(inPlacePrologue);
-    yield* guard.rewrite(source);
+    yield* guard.rewrite(restricted(source));
     // The script is whole, but the bytes it was made of may still turn out to be damaged at their very end.
     await read.promise;
     yield Buffer.from(checkpoint(mark));
@@ -71,6 +72,42 @@ export async function loadInPlace(
     yield Buffer.from('COMMIT;\n');
   }
   await whole(bytes, restore, options.signal, (script) => pipeline(script, transaction, psql.input), read);
+}
+
+/** What a script may begin with before its first command. */
+const preamble = /^(?:[ \t]*(?:--[^\n]*)?\n)*/;
+const preambleBytes = 4096;
+
+/**
+ * Passes on a script that tells psql to take no commands of its own from it, and no other. Without that, whoever made the
+ * archive, or could give names to things in a database, could have psql run programs on this machine (CVE-2025-8714, CVE-2025-8715).
+ */
+export async function* restricted(script: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const bytes of script) {
+    if (head === undefined) {
+      yield bytes;
+      continue;
+    }
+    head = Buffer.concat([head, bytes]);
+    const start = head.toString('latin1', 0, preambleBytes);
+    const rest = start.slice(preamble.exec(start)?.[0].length);
+    if (/^\\restrict [A-Za-z0-9]+\n/.test(rest)) {
+      yield head;
+      head = undefined;
+    } else if (rest.includes('\n') || start.length === preambleBytes) throw unrestricted();
+  }
+  if (head?.length) throw unrestricted();
+}
+
+function unrestricted(): ForestayError {
+  return new ForestayError(
+    'ToolMissing',
+    'The PostgreSQL client tools of the worker are too old to restore safely: what a backup holds could run programs there.',
+    {
+      hint: 'Update them to 13.22, 14.19, 15.14, 16.10, 17.6, 18 or newer, or restore with a role that is superuser where all roles of the backup exist.',
+    },
+  );
 }
 
 /** pg_restore as a filter from archive to script. */

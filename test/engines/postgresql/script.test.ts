@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createGuard } from '../../../src/engines/postgresql/guard.ts';
+import { restricted } from '../../../src/engines/postgresql/load.ts';
 import { splitScript } from '../../../src/engines/postgresql/script.ts';
 
 const script = String.raw`--
@@ -47,6 +48,30 @@ test('a script is cut into its statements, wherever its chunks begin and end', a
     expect(whole).toBe(script);
     expect(found).toHaveLength(statements.length);
     for (const [index, pattern] of statements.entries()) expect(found[index]).toMatch(pattern);
+  }
+});
+
+test('a script that does not forbid psql to run programs is refused before its first statement', async () => {
+  const head = '--\n-- PostgreSQL database dump\n--\n\n';
+  const pass = `${head}\\restrict a1B\n\n-- Dumped from database version 15\nSELECT 1;\n\\unrestrict a1B\n`;
+  for (const size of [1, 7, 1000]) {
+    let whole = '';
+    for await (const bytes of restricted(chunks(pass, size))) whole += bytes.toString();
+    expect(whole).toBe(pass);
+    for (const script of [
+      `${head}-- Dumped from database version 15\nSELECT 1;\n`,
+      `${head}\\! touch x\n\\restrict a1B\n`,
+      `${head}SELECT 1; \\restrict a1B\n`,
+      `${head}\\restrict`,
+      `-- ${'x'.repeat(5000)}\n\\restrict a1B\n`,
+    ]) {
+      const passedOn: Buffer[] = [];
+      const reading = (async () => {
+        for await (const bytes of restricted(chunks(script, size))) passedOn.push(bytes);
+      })();
+      await expect(reading).rejects.toMatchObject({ code: 'ToolMissing', hint: expect.any(String) });
+      expect(passedOn).toEqual([]);
+    }
   }
 });
 
