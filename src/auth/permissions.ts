@@ -14,7 +14,8 @@ export const permissions = {
   'instance.list': 'caller',
   'instance.register': 'operator',
   'instance.view': 'view',
-  'instance.change': 'manage',
+  // A connection leads this service to an address, and a pool to a queue: not for others to choose.
+  'instance.change': 'operator',
   'instance.delete': 'manage',
   'backup.view': 'view',
   'backup.create': 'manage',

@@ -102,7 +102,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
       },
     );
   }
-  if (!Value.Check(ManifestSchema, value)) {
+  if (isTooDeep(value) || !Value.Check(ManifestSchema, value)) {
     throw new ForestayError(
       'BackupDamaged',
       'The manifest of the backup is damaged: fields are missing or wrong.',
@@ -130,4 +130,16 @@ export function canonicalJson(value: unknown): string {
     return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`;
   }
   return JSON.stringify(value);
+}
+
+/** Deeper than any engine's details; beyond it, functions that call themselves run out of stack. */
+const maxDepth = 64;
+
+function isTooDeep(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxDepth) return true;
+    level = level.flatMap((item) => (item !== null && typeof item === 'object' ? Object.values(item) : []));
+  }
+  return false;
 }

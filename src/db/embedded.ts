@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import v8 from 'node:v8';
 import { PGlite } from '@electric-sql/pglite';
@@ -54,6 +54,8 @@ const int8 = 20;
 /** Opens the database in `<dataDir>/db`, which one process at a time may do. The first time takes some seconds. */
 export async function openEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  // Also where it was there before: PGlite makes its files readable for everybody.
+  await chmod(dataDir, 0o700);
   const unlock = lockDataDir(dataDir);
   try {
     const pglite = await PGlite.create({

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, RawServerDefault } from 'fastify';
 import manifest from '../../package.json' with { type: 'json' };
 import type { IdentityProvider } from '../auth/identity.ts';
 import type { Context } from '../operations/context.ts';
+import { downloadLimit, maxDownloads } from './download-limit.ts';
 
 /** What the server is made of; `app.ts` puts it together. */
 export interface HttpSettings {
@@ -18,12 +19,16 @@ export interface HttpSettings {
   readonly readiness?: (signal: AbortSignal) => Promise<Readiness>;
   /** Bytes of a request's body; 1 MiB unless told. */
   readonly bodyLimit?: number;
+  /** Downloads at once in this process. */
+  readonly maxDownloads?: number;
 }
 
 /** The same, with everything decided. */
-export interface HttpContext extends Required<Omit<HttpSettings, 'log'>> {
+export interface HttpContext extends Required<Omit<HttpSettings, 'log' | 'maxDownloads'>> {
   readonly publicUrl: string;
   readonly version: string;
+  /** Takes a place for a download; throws when all are taken. */
+  readonly takeDownloadPlace: (reply: FastifyReply) => void;
 }
 
 export interface Readiness {
@@ -49,6 +54,7 @@ export function makeContext(settings: HttpSettings, app: App): HttpContext {
       return publicUrl ?? listenUrl(app);
     },
     version: manifest.version,
+    takeDownloadPlace: downloadLimit(settings.maxDownloads ?? maxDownloads),
     readiness: settings.readiness ?? ((signal) => databaseAnswers(operations, signal)),
     bodyLimit: settings.bodyLimit ?? defaultBodyLimit,
   };

@@ -14,7 +14,7 @@ const reasons = {
   415: 'The body of the request is not JSON.',
   416: 'The stored backup has no such range.',
   422: 'Understood, and cannot be done; the description says why.',
-  429: 'Too many wrong credentials or keys; Retry-After says when to try again.',
+  429: 'Too many wrong credentials or keys, unfinished backups, or downloads at once; try again later.',
   500: 'An unexpected error occurred while handling the request.',
   502: 'An error occurred during upstream communication.',
   504: 'A timeout occurred during upstream communication.',

@@ -22,6 +22,7 @@ export async function sendDownload(
   target: { instance: Instance; id: number; form: 'a9s' | 'stored' },
 ): Promise<FastifyReply> {
   const { instance, id, form } = target;
+  context.takeDownloadPlace(reply);
   const range = form === 'stored' ? await wantedRange(context, request, instance, id) : 'whole';
   const signal = requestSignal(reply);
   const wanted = form === 'stored' ? { form, ...(range !== 'whole' && { range }) } : { form };

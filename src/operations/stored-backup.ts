@@ -9,8 +9,8 @@ export interface StoredBackup {
   readonly manifest: Manifest;
 }
 
-/** Larger than the manifest of a 10 TB backup. */
-const maxManifestBytes = 128 * 1024 * 1024;
+/** Larger than the manifest of a 3 TB backup; parsing one takes ten times its size in memory. */
+const maxManifestBytes = 32 * 1024 * 1024;
 
 /** Reads the manifest of a backup from one store. Throws `ObjectMissing` or `BackupDamaged`. */
 export async function readStoredBackup(

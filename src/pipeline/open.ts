@@ -69,11 +69,27 @@ export function openData(options: OpenOptions): Readable {
 }
 
 /** Stages buffer a piece or two each, so small ones keep memory low: a chunk has 8 MiB. */
-async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    const { length } = chunk;
-    for (let at = 0; at < length; at += stageBuffer) yield chunk.subarray(at, at + stageBuffer);
-  }
+function inPieces(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = chunks[Symbol.asyncIterator]();
+      let chunk: Uint8Array = new Uint8Array(0);
+      return {
+        async next() {
+          while (chunk.length === 0) {
+            const { value, done } = await iterator.next();
+            if (done) return { value: undefined, done };
+            chunk = value;
+          }
+          const value = chunk.subarray(0, stageBuffer);
+          chunk = chunk.subarray(stageBuffer);
+          return { value, done: false };
+        },
+        // At once, also while a chunk is waited for: a generator would wait for it, and for a silent store for ever.
+        return: async () => (await iterator.return?.()) ?? { value: undefined, done: true },
+      };
+    },
+  };
 }
 
 function assertSalt(header: Buffer, salt: string): void {

@@ -79,7 +79,12 @@ export async function sealData(options: SealOptions): Promise<Sealed> {
     onProgress?.({ bytesIn: plaintext.size, bytesOut: digests.size });
     return sealed;
   };
+  const compress = compression === 'zstd' ? zstdCompress() : undefined;
   const protect = mapBytes(encrypt, () => {
+    // Promise 1, the byte counts agree: what was measured is what was compressed.
+    if (compress && compress.bytesWritten !== plaintext.size) {
+      throw new Error(`${plaintext.size} bytes were measured, ${compress.bytesWritten} compressed`);
+    }
     const last = encrypt();
     facts = {
       compression,
@@ -89,7 +94,7 @@ export async function sealData(options: SealOptions): Promise<Sealed> {
     };
     return last;
   });
-  const stages = compression === 'zstd' ? [measure, zstdCompress(), protect] : [measure, protect];
+  const stages = compress ? [measure, compress, protect] : [measure, protect];
   const stored = joinStreams(source, stages, { signal });
   return {
     stored,

@@ -5,6 +5,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { maxDownloads } from '../../src/http/download-limit.ts';
 import { requestBackup } from '../../src/operations/request-backup.ts';
 import { setKey } from '../../src/operations/set-key.ts';
 import type { GetOptions, ObjectStore } from '../../src/storage/object-store.ts';
@@ -269,6 +270,26 @@ test('a client that does not read holds the store back', async () => {
   expect(given).toBeLessThan(data.length);
   await reader.cancel();
   await until('the streams to close', () => openStreams === 0);
+});
+
+test('no more downloads than the process has room for are under way, and places are free again when clients leave', async () => {
+  const leave = new AbortController();
+  const open = await Promise.all(
+    Array.from({ length: maxDownloads }, () =>
+      fetch(`${url}?format=stored`, { headers: asAdmin, signal: leave.signal }),
+    ),
+  );
+  expect(new Set(open.map((answer) => answer.status))).toEqual(new Set([200]));
+  const refused = await stored();
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get('retry-after')).toBe('10');
+  expect(await refused.json()).toMatchObject({ error: 'TooManyRequests' });
+  leave.abort();
+  const answer = await until('a free place', async () => {
+    const again = await stored();
+    return again.status === 200 && again;
+  });
+  expect(await bytesOf(answer)).toHaveLength(Number(answer.headers.get('content-length')));
 });
 
 test('a backup that cannot be downloaded says why', async () => {
