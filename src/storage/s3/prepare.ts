@@ -27,10 +27,10 @@ export async function examineS3Store(options: S3StoreOptions, signal: AbortSigna
   const { skewMs } = bucket.clock;
   const seconds = Math.round(Math.abs(skewMs) / 1000);
   return [
-    `The endpoint ${endpoint ?? `of Amazon S3 in ${region}`} answers.`,
-    `The credentials are right and may list the bucket ${Bucket}.`,
+    `The endpoint ${endpoint ?? `of Amazon S3 in ${region}`} answers`,
+    `The credentials are right and may list the bucket ${Bucket}`,
     Math.abs(skewMs) < skewWorthSaying
-      ? 'Its clock and that of this machine agree.'
-      : `Its clock is ${seconds} seconds ${skewMs > 0 ? 'ahead of' : 'behind'} that of this machine: set the clock, best by NTP.`,
+      ? 'Its clock and that of this machine agree'
+      : `Its clock is ${seconds} seconds ${skewMs > 0 ? 'ahead of' : 'behind'} that of this machine: set the clock, best by NTP`,
   ];
 }
