@@ -16,7 +16,7 @@ export type Fault =
   | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
   | { readonly kind: 'delay'; readonly ms: number }
   /** Gives out so many bytes of the answer's body, then resets or falls silent, or ends as if that were all. */
-  | { readonly kind: 'cut'; readonly bytes: number; readonly then: 'reset' | 'silence' | 'end' }
+  | { readonly kind: 'cut'; readonly bytes: number; readonly ending: 'reset' | 'silence' | 'end' }
   /** Takes the length out of the answer. */
   | { readonly kind: 'no-length' }
   | {
@@ -101,14 +101,16 @@ async function handle(
   outgoing.on('close', () => onward.destroy());
   incoming.pipe(onward);
   const [answer] = (await once(onward, 'response')) as [IncomingMessage];
-  answer.on('error', () => outgoing.destroy());
+  answer.on('error', () => {
+    if (fault?.kind !== 'cut') outgoing.destroy();
+  });
   if (fault?.kind === 'reset') {
     answer.resume();
     await once(answer, 'end');
     return void incoming.socket.resetAndDestroy();
   }
   const headers = { ...answer.headers };
-  if (fault?.kind === 'no-length' || (fault?.kind === 'cut' && fault.then === 'end'))
+  if (fault?.kind === 'no-length' || (fault?.kind === 'cut' && fault.ending === 'end'))
     delete headers['content-length'];
   outgoing.writeHead(answer.statusCode ?? 502, headers);
   if (fault?.kind !== 'cut') return void answer.pipe(outgoing);
@@ -118,9 +120,9 @@ async function handle(
     left -= chunk.length;
     if (left <= 0) break;
   }
-  if (fault.then === 'end') outgoing.end();
+  if (fault.ending === 'end') outgoing.end();
   // The bytes must have left before the reset takes back what is still on its way.
-  else if (fault.then === 'reset') {
+  else if (fault.ending === 'reset') {
     await sleep(50);
     incoming.socket.resetAndDestroy();
   }

@@ -58,7 +58,7 @@ export function openBucket(options: S3StoreOptions): Bucket {
 
 export interface RequestOptions {
   readonly signal: AbortSignal;
-  /** Bytes that are sent: they are allowed 4 seconds for each MiB beyond the silence. */
+  /** Bytes that are sent: each 15 MiB of them are allowed as long as the silence again, 4 seconds a MiB by default. */
   readonly bytes?: number;
   /** Milliseconds, in place of the usual silence. */
   readonly limitMs?: number;
@@ -76,7 +76,7 @@ export async function request<T, E extends string | number | boolean | undefined
 ): Promise<T | Exclude<E, undefined>> {
   signal.throwIfAborted();
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(tooSlow(bucket)), limitMs + (bytes / (1024 * 1024)) * 4_000);
+  const timer = setTimeout(() => limit.abort(tooSlow(bucket)), limitMs * (1 + bytes / (15 * 1024 * 1024)));
   const ended = AbortSignal.any([signal, limit.signal]);
   try {
     return await orAborted(send(ended), ended);

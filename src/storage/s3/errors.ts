@@ -45,7 +45,8 @@ export function notLikeS3(store: string, what: string): ForestayError {
 function meaningOf(error: Error): Meaning | undefined {
   // The SDK's own parser fails on pages of HTML; what it was parsing came with a status.
   const status = statusOf(error) ?? responseOf(error)?.statusCode;
-  const byCode = byServerCode[error.name] ?? byName[error.name] ?? byErrno[codeOf(error)];
+  // The SDK names a reset a timeout, so Node's code comes first.
+  const byCode = byServerCode[error.name] ?? byErrno[codeOf(error)] ?? byName[error.name];
   if (byCode) return byCode;
   if (codeOf(error).startsWith('HPE_')) return notS3;
   if (status === undefined) return undefined;

@@ -38,9 +38,13 @@ export async function finish(
       try {
         await send(grace.signal);
       } catch (error) {
-        const isUnclear = hasCode(error, 'ObjectExists', 'StoreUnavailable', 'StoreTimeout');
-        if (isUnclear && (await isOurs(grace.signal))) return;
-        throw error;
+        if (!hasCode(error, 'ObjectExists', 'StoreUnavailable', 'StoreTimeout')) throw error;
+        const ours = await isOurs(grace.signal).catch((unseen: unknown) => {
+          // Whose object it is stays unknown: that may pass, unlike "it exists".
+          throw hasCode(unseen, 'ObjectExists') || hasCode(error, 'ObjectExists') ? unseen : error;
+        });
+        if (!ours) throw error;
+        return;
       }
       if (check) await assertSize(bucket, { key, putId, size }, grace.signal);
     }, signal);
