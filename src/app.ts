@@ -23,8 +23,6 @@ import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { repeatWith, retrying, usualPolicy } from './storage/retry.ts';
 import { parseS3Location } from './storage/s3/location.ts';
-import { examineS3Store } from './storage/s3/prepare.ts';
-import { createS3Store } from './storage/s3/store.ts';
 import { letGrow } from './young-generation.ts';
 
 /**
@@ -67,6 +65,9 @@ async function openStore(
     }
     case 's3': {
       const location = parseS3Location(url);
+      // Only where it is used: the SDK is large.
+      const { examineS3Store } = await import('./storage/s3/prepare.ts');
+      const { createS3Store } = await import('./storage/s3/store.ts');
       const findings = await examineS3Store({ location, repeat }, signal);
       return { store: retrying(createS3Store({ location, repeat }), repeat), findings };
     }

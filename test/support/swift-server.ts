@@ -101,6 +101,8 @@ function proxyConfig(folder: string, port: number, memcachedPort: number): strin
     'dlo',
   ];
   const extra: Readonly<Record<string, string>> = {
+    // Short pages, so that a list has several without a thousand objects.
+    s3api: 'max_bucket_listing = 100\n',
     tempauth: 'user_test_tester = testing .admin\n',
     cache: `memcache_servers = 127.0.0.1:${memcachedPort}\n`,
   };

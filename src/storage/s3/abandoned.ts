@@ -69,7 +69,8 @@ async function* listUploads(bucket: Bucket, signal: AbortSignal): AsyncGenerator
         (abortSignal) => bucket.client.send(command, { abortSignal }),
         (error) => (isAnswer(error, 'NotImplemented') || statusOf(error) === 501 ? 'unsupported' : undefined),
       );
-    const page = await bucket.repeat(ask, signal);
+    // As with lists: the first page is repeated by whoever wraps the store.
+    const page = from.KeyMarker === undefined ? await ask() : await bucket.repeat(ask, signal);
     if (page === 'unsupported') return;
     yield* page.Uploads ?? [];
     if (!page.IsTruncated) return;

@@ -25,7 +25,7 @@ const known = new WeakMap<Bucket, Promise<Abilities>>();
 export async function serverAbilities(bucket: Bucket, signal: AbortSignal): Promise<Abilities> {
   let abilities = known.get(bucket);
   if (!abilities) {
-    abilities = bucket.repeat(() => probe(bucket, AbortSignal.timeout(probeMs)), signal);
+    abilities = probe(bucket, AbortSignal.timeout(probeMs));
     known.set(bucket, abilities);
     abilities.catch(() => known.delete(bucket));
   }
@@ -53,14 +53,21 @@ export async function takeTurn(
   }
 }
 
+/**
+ * The first request is not repeated here: nothing has happened before it that whoever wraps the store could not do again. An answer
+ * that got lost does no harm: the key is a fresh one, so that only what was sent before can be in the way of a repetition.
+ */
 async function probe(bucket: Bucket, signal: AbortSignal): Promise<Abilities> {
   const key = `${probePrefix}${randomUUID()}`;
+  const name = bucket.location.prefix + key;
+  const again = <T>(step: () => Promise<T>) => bucket.repeat(step, signal);
   try {
     if ((await putProbe(bucket, key, signal)) !== 'done') return { puts: false, uploads: false };
-    const puts = (await putProbe(bucket, key, signal)) === 'refused';
+    const puts = (await again(() => putProbe(bucket, key, signal))) === 'refused';
     return { puts, uploads: puts && (await completeProbe(bucket, key, signal)) === 'refused' };
   } finally {
-    await deleteOne(bucket, bucket.location.prefix + key, signal);
+    // What cannot be removed now, `removeAbandonedPuts` finds.
+    await again(() => deleteOne(bucket, name, signal)).catch(() => {});
   }
 }
 
@@ -86,7 +93,7 @@ async function completeProbe(bucket: Bucket, key: string, signal: AbortSignal): 
   const upload = await startUpload(bucket, key, 'probe', signal);
   try {
     await upload.send(Buffer.from('probe'), signal);
-    await upload.complete(true, signal);
+    await bucket.repeat(() => upload.complete(true, signal), signal);
     return 'done';
   } catch (error) {
     if (hasCode(error, 'ObjectExists')) return 'refused';

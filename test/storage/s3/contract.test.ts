@@ -27,7 +27,7 @@ if (missing) {
         },
       };
     },
-    { listedObjects: 1_050 },
+    { listedObjects: 250 },
   );
 }
 
