@@ -8,6 +8,7 @@ const rules = {
   '^src/engines/engine\\.ts$': ['core'],
   '^src/storage/object-store\\.ts$': ['core'],
   '^src/engines/([^/]+)/': ['core', 'pipeline', 'engines/engine\\.ts', 'engines/$1'],
+  '^src/storage/retry\\.ts$': ['core', 'storage/object-store\\.ts'],
   '^src/storage/([^/]+)/': ['core', 'pipeline', 'storage/object-store\\.ts', 'storage/$1'],
   '^src/operations/': ['core', 'pipeline', 'db', 'engines/engine\\.ts', 'storage/object-store\\.ts'],
   '^src/jobs/': ['core', 'db', 'operations'],

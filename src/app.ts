@@ -4,6 +4,7 @@ import { storedTokenProvider } from './auth/stored-token.ts';
 import type { Config, Secrets } from './config.ts';
 import { ForestayError } from './core/errors.ts';
 import { defaultPool } from './core/instance.ts';
+import { once, type Repeat } from './core/repeat.ts';
 import { DataDirInUse } from './db/data-dir-lock.ts';
 import { migrate } from './db/migrate.ts';
 import { type Database, openDatabase } from './db/open.ts';
@@ -20,6 +21,8 @@ import { examineStore, examineTools, type Finding, look } from './operations/exa
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
+import { repeatWith, retrying, usualPolicy } from './storage/retry.ts';
+import { parseS3Location } from './storage/s3/location.ts';
 import { letGrow } from './young-generation.ts';
 
 /**
@@ -32,11 +35,23 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
   return new Map(engines.map((engine) => [engine.name, engine]));
 }
 
+interface OpenedStore {
+  readonly store: ObjectStore;
+  /** By which it is recognised; undefined where its URL says all there is. */
+  readonly id?: string;
+  /** What was found when it was looked at, a sentence each. */
+  readonly findings: readonly string[];
+}
+
 /** Makes the adapter for a store's URL and, where it is one that can be set up, sets it up once. */
 async function openStore(
   url: string,
   knownId: string | undefined,
-): Promise<{ store: ObjectStore; id: string }> {
+  {
+    signal = new AbortController().signal,
+    repeat = repeatWith(usualPolicy),
+  }: { signal?: AbortSignal; repeat?: Repeat } = {},
+): Promise<OpenedStore> {
   const [, scheme, rest = ''] = /^([a-z0-9]+):(.*)$/.exec(url) ?? [];
   switch (scheme) {
     case 'file': {
@@ -46,11 +61,21 @@ async function openStore(
           'A file: store needs an absolute path, for example file:/var/lib/forestay/store.',
         );
       const { id } = await prepareFilesystemStore(root, knownId === undefined ? {} : { expectedId: knownId });
-      return { store: createFilesystemStore({ root }), id };
+      return { store: createFilesystemStore({ root }), id, findings: [] };
+    }
+    case 's3': {
+      const location = parseS3Location(url);
+      // Only where it is used: the SDK is large.
+      const { examineS3Store } = await import('./storage/s3/prepare.ts');
+      const { createS3Store } = await import('./storage/s3/store.ts');
+      const findings = await examineS3Store({ location, repeat }, signal);
+      return { store: retrying(createS3Store({ location, repeat }), repeat), findings };
     }
     default:
       // The URL is not repeated: that of another kind of store may hold credentials.
-      throw storeMisconfigured('FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path.');
+      throw storeMisconfigured(
+        'FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path and s3://bucket/prefix.',
+      );
   }
 }
 
@@ -154,7 +179,11 @@ export async function examine(config: Config, secrets: Secrets, signal: AbortSig
     }),
   );
   for (const [position, url] of urls.entries()) {
-    const check = async () => examineStore((await openStore(url, knownIds.get(url))).store, signal);
+    const check = async () => {
+      // Whoever asks the doctor wants to know now.
+      const { store, findings } = await openStore(url, knownIds.get(url), { signal, repeat: once });
+      return [await examineStore(store, signal), ...findings].join('. ');
+    };
     findings.push(await look(position === 0 ? 'primary store' : `secondary store ${position}`, check));
   }
   for (const engine of makeEngines(config).values()) findings.push(...(await examineTools(engine, signal)));
@@ -187,7 +216,7 @@ async function makeContext(
 
 async function openKnownStore(database: Database, url: string): Promise<ObjectStore> {
   const { store, id } = await openStore(url, await knownStoreId(database.kysely, url));
-  await rememberStore(database.kysely, url, id);
+  if (id !== undefined) await rememberStore(database.kysely, url, id);
   return store;
 }
 

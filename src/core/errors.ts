@@ -61,11 +61,18 @@ export class ForestayError extends Error {
   override readonly name = 'ForestayError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** How long to wait before the next try, where somebody said so. Milliseconds. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; retryAfterMs?: number | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   get retryable(): boolean {

@@ -11,10 +11,15 @@ const segmentPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /** Throws `BadRequest` for a key that is not a relative path of plain segments. */
 export function assertKey(key: string): void {
-  if (key.length <= maxKeyLength && key.split('/').every(isSegment)) return;
+  if (isKey(key)) return;
   throw new ForestayError('BadRequest', `Not a key of an object: ${JSON.stringify(key.slice(0, 80))}.`, {
     hint: 'Keys are segments of letters, digits, ".", "_" and "-" joined by "/"; no segment is empty or begins with a dot.',
   });
+}
+
+/** Whether a name that was found can be an object of ours. */
+export function isKey(name: string): boolean {
+  return name.length <= maxKeyLength && name.split('/').every(isSegment);
 }
 
 /** Throws `BadRequest` for a prefix that no key can begin with. The empty one is every key's. */

@@ -34,6 +34,19 @@ export interface ObjectStore {
 
   /** Removes what interrupted puts left that began before `before` and is still invisible; resolves with how many. */
   removeAbandonedPuts?(before: Date, signal: AbortSignal): Promise<number>;
+
+  /**
+   * A URL at which anybody may get the object for a while, ranges included, without asking this service. Whether there is such
+   * an object is not looked at. The URL is a secret until it expires: it belongs in no log.
+   */
+  presign?(key: string, options: PresignOptions): Promise<string>;
+}
+
+export interface PresignOptions {
+  /** Whole seconds, 1 to 604,800 (a week). */
+  readonly ttlSeconds: number;
+  /** What browsers save it as: letters, digits, ".", "_" and "-". */
+  readonly fileName?: string;
 }
 
 export interface PutOptions {

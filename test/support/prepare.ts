@@ -7,6 +7,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { findServerBinaries } from './postgres-server.ts';
+import { swiftMissing, swiftPackages } from './swift-server.ts';
 
 interface Requirement {
   readonly what: string;
@@ -18,6 +19,16 @@ interface Requirement {
 const requirements: readonly Requirement[] = [
   { what: 'PostgreSQL server and client', packages: ['postgresql', 'postgresql-client'], isMet: hasPostgres },
   { what: 'openssl', packages: ['openssl'], isMet: () => onPath('openssl') },
+  {
+    what: 'OpenStack Swift, an S3 server',
+    packages: swiftPackages,
+    isMet: () => swiftMissing() === undefined,
+  },
+  {
+    what: 'S3 clients',
+    packages: ['awscli', 's3cmd'],
+    isMet: () => existsSync('/usr/bin/aws') && existsSync('/usr/bin/s3cmd'),
+  },
   { what: 'zstd', packages: ['zstd'], isMet: () => onPath('zstd') },
 ];
 

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
-import { Readable } from 'node:stream';
 import { release } from '../../pipeline/release.ts';
+import { untilAborted } from '../../pipeline/until-aborted.ts';
 import { onDisk } from './errors.ts';
 
 /** Bytes handed to one `writev`. Twice as many are in memory at most: one batch is filled while another is written. */
@@ -73,34 +73,4 @@ function* slicesOf(chunk: Uint8Array): Generator<Uint8Array> {
   for (let start = 0; start < chunk.length; start += batchBytes) {
     yield chunk.subarray(start, start + batchBytes);
   }
-}
-
-async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  signal.throwIfAborted();
-  const iterator = source[Symbol.asyncIterator]();
-  let state: 'reading' | 'between' | 'ended' = 'between';
-  try {
-    while (true) {
-      state = 'reading';
-      const next = await orAborted(iterator.next(), signal);
-      state = next.done ? 'ended' : 'between';
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    if (source instanceof Readable) source.destroy();
-    // `return` waits for the `next` before it, which may never come: then it is not waited for.
-    else if (state === 'reading') iterator.return?.().catch(() => {});
-    else if (state === 'between') await iterator.return?.();
-  }
-}
-
-/** Not `Promise.race` with one promise for the abort: that would keep a reaction for every chunk of the object. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    if (signal.aborted) abort();
-  });
 }

@@ -1,0 +1,90 @@
+import { ForestayError, hasCode } from '../../core/errors.ts';
+import type { Bucket } from './bucket.ts';
+import { deleteOne } from './delete.ts';
+import { objectExists } from './errors.ts';
+import { headObject } from './read.ts';
+
+/** Milliseconds that a request may still take when the put is aborted meanwhile, and its outcome matters. */
+const graceMs = 5_000;
+
+export interface LastRequest {
+  readonly key: string;
+  readonly putId: string;
+  readonly size: number;
+  readonly ifNoneMatch: boolean;
+  /** Look at the size of what the server has made of the parts. */
+  readonly check: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes the request that makes the object visible. When its answer is lost the object may be there all the same: then it is
+ * looked whose it is, by the id of the put in its metadata. An abort waits a moment for the answer: either the put is rejected and
+ * has left nothing, or it came too late and the put is done.
+ */
+export async function finish(
+  bucket: Bucket,
+  { key, putId, size, ifNoneMatch, check, signal }: LastRequest,
+  send: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const isOurs = async (within: AbortSignal) => {
+    const found = await headObject(bucket, key, within);
+    if (found && found.putId !== putId && ifNoneMatch) throw objectExists(key);
+    return found?.putId === putId && found.size === size;
+  };
+  using grace = withGrace(signal);
+  try {
+    await bucket.repeat(async () => {
+      try {
+        await send(grace.signal);
+      } catch (error) {
+        if (!hasCode(error, 'ObjectExists', 'StoreUnavailable', 'StoreTimeout')) throw error;
+        const ours = await isOurs(grace.signal).catch((unseen: unknown) => {
+          // Whose object it is stays unknown: that may pass, unlike "it exists".
+          throw hasCode(unseen, 'ObjectExists') || hasCode(error, 'ObjectExists') ? unseen : error;
+        });
+        if (!ours) throw error;
+        return;
+      }
+      if (check) await assertSize(bucket, { key, putId, size }, grace.signal);
+    }, signal);
+  } catch (error) {
+    if (!signal.aborted || !grace.signal.aborted) throw error;
+    if (await isOurs(AbortSignal.timeout(graceMs)).catch(() => false)) return;
+    throw signal.reason;
+  }
+}
+
+/** A signal that aborts a while after the other one, with the same reason. */
+export function withGrace(signal: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const start = () => {
+    timer = setTimeout(() => late.abort(signal.reason), graceMs);
+  };
+  if (signal.aborted) late.abort(signal.reason);
+  else signal.addEventListener('abort', start, { once: true });
+  return {
+    signal: late.signal,
+    [Symbol.dispose]() {
+      signal.removeEventListener('abort', start);
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function assertSize(
+  bucket: Bucket,
+  { key, putId, size }: { key: string; putId: string; size: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await headObject(bucket, key, signal);
+  // Somebody may have replaced or deleted it by now, which is as good as just afterwards.
+  if (found?.putId !== putId || found.size === size) return;
+  await deleteOne(bucket, bucket.location.prefix + key, signal);
+  throw new ForestayError(
+    'StoreUnavailable',
+    `The store ${bucket.name} made ${found.size} bytes out of the ${size} it was sent.`,
+    { hint: 'Look at the log of the store: it loses parts of uploads.' },
+  );
+}

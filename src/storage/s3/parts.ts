@@ -1,0 +1,65 @@
+import { release } from '../../pipeline/release.ts';
+import { untilAborted } from '../../pipeline/until-aborted.ts';
+
+/** Where a part begins; it doubles while it fills, so that small objects stay small. */
+const smallestBuffer = 64 * 1024;
+
+export interface Part {
+  readonly bytes: Buffer;
+  /** Gives the memory back for a later part. */
+  release(): void;
+}
+
+/**
+ * Cuts a source into parts of `partBytes`; only the last may be shorter, and an empty source has none. A source ends, or is
+ * closed, as `untilAborted` says. Buffers are used again: no more exist than parts are held at a time.
+ */
+export async function* partsOf(
+  source: AsyncIterable<Uint8Array>,
+  partBytes: number,
+  signal: AbortSignal,
+): AsyncGenerator<Part> {
+  const free: Buffer[] = [];
+  let buffer: Buffer | undefined;
+  let filled = 0;
+  let isFirst = true;
+
+  const take = () => {
+    const whole = buffer!;
+    const part = {
+      bytes: whole.subarray(0, filled),
+      release: () => {
+        if (whole.length === partBytes) free.push(whole);
+      },
+    };
+    buffer = undefined;
+    filled = 0;
+    isFirst = false;
+    return part;
+  };
+
+  for await (const chunk of untilAborted(source, signal)) {
+    for (let at = 0; at < chunk.length; ) {
+      buffer ??=
+        free.pop() ?? Buffer.allocUnsafeSlow(isFirst ? Math.min(smallestBuffer, partBytes) : partBytes);
+      if (filled === buffer.length) buffer = enlarged(buffer, filled + chunk.length - at, partBytes);
+      const piece = chunk.subarray(at, at + buffer.length - filled);
+      buffer.set(piece, filled);
+      filled += piece.length;
+      at += piece.length;
+      if (filled < partBytes) continue;
+      yield take();
+      signal.throwIfAborted();
+    }
+    release(chunk);
+  }
+  if (filled > 0) yield take();
+}
+
+function enlarged(buffer: Buffer, needed: number, most: number): Buffer {
+  let size = buffer.length;
+  while (size < needed && size < most) size *= 2;
+  const larger = Buffer.allocUnsafeSlow(Math.min(size, most));
+  buffer.copy(larger);
+  return larger;
+}

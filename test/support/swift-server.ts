@@ -1,0 +1,179 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A private OpenStack Swift with its S3 API: a real object store, all in one temp folder. */
+export interface SwiftServer {
+  /** Of the S3 API; path style, region us-east-1. */
+  readonly endpoint: string;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  stop(): Promise<void>;
+}
+
+const programs = ['account', 'container', 'object', 'proxy'] as const;
+export const swiftPackages = ['swift-proxy', 'swift-account', 'swift-container', 'swift-object', 'memcached'];
+const binaries = programs.map((name) => `/usr/bin/swift-${name}-server`);
+
+/** What is missing on this machine, undefined when nothing is. */
+export function swiftMissing(): string | undefined {
+  const missing = [...binaries, '/usr/bin/swift-ring-builder', '/usr/bin/memcached'].filter(
+    (file) => !existsSync(file),
+  );
+  if (missing.length === 0) return undefined;
+  return `${missing.join(', ')} missing: apt-get install ${swiftPackages.join(' ')}`;
+}
+
+/** Starts one; it ends with `stop()`, and on Linux also when this process dies. */
+export async function startSwiftServer(): Promise<SwiftServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'forestay-swift-'));
+  const started: ChildProcess[] = [];
+  const stop = async () => {
+    await Promise.all(started.map(end));
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await mkdir(join(folder, 'srv', 'd1'), { recursive: true });
+    await writeFile(join(folder, 'swift.conf'), '[swift-hash]\nswift_hash_path_suffix = forestay\n');
+    const memcachedPort = await freePort();
+    const ports = await Promise.all(programs.map(freePort));
+    for (const [index, name] of programs.entries()) {
+      const port = ports[index]!;
+      await writeFile(
+        join(folder, `${name}.conf`),
+        name === 'proxy' ? proxyConfig(folder, port, memcachedPort) : serverConfig(folder, name, port),
+      );
+      if (name !== 'proxy') buildRing(folder, name, port);
+    }
+    const memcached = ['-u', userInfo().username, '-l', '127.0.0.1', '-p', String(memcachedPort), '-m', '64'];
+    started.push(start(folder, ['/usr/bin/memcached', ...memcached]));
+    for (const name of programs)
+      started.push(start(folder, [`/usr/bin/swift-${name}-server`, join(folder, `${name}.conf`)]));
+    // The servers behind the proxy answer a request that they do not know, too.
+    for (const port of ports) await answers(`http://127.0.0.1:${port}/healthcheck`, started, folder);
+    const endpoint = `http://127.0.0.1:${ports.at(-1)}`;
+    return {
+      endpoint,
+      credentials: { accessKeyId: 'test:tester', secretAccessKey: 'testing' },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function common(folder: string, port: number): string {
+  return `[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = ${port}
+workers = 0
+user = ${userInfo().username}
+swift_dir = ${folder}
+log_address = ${folder}/no-syslog
+`;
+}
+
+function serverConfig(folder: string, name: string, port: number): string {
+  return `${common(folder, port)}devices = ${folder}/srv
+mount_check = false
+[pipeline:main]
+pipeline = ${name}-server
+[app:${name}-server]
+use = egg:swift#${name}
+`;
+}
+
+function proxyConfig(folder: string, port: number, memcachedPort: number): string {
+  const filters = [
+    'catch_errors',
+    'healthcheck',
+    'proxy-logging',
+    'cache',
+    'bulk',
+    's3api',
+    'tempauth',
+    'slo',
+    'dlo',
+  ];
+  const extra: Readonly<Record<string, string>> = {
+    // Short pages, so that a list has several without a thousand objects.
+    s3api: 'max_bucket_listing = 100\n',
+    tempauth: 'user_test_tester = testing .admin\n',
+    cache: `memcache_servers = 127.0.0.1:${memcachedPort}\n`,
+  };
+  const sections = filters.map(
+    (name) =>
+      `[filter:${name}]\nuse = egg:swift#${name === 'cache' ? 'memcache' : name.replace('-', '_')}\n${extra[name] ?? ''}`,
+  );
+  return `${common(folder, port)}[pipeline:main]
+pipeline = ${filters.join(' ')} proxy-logging proxy-server
+${sections.join('')}[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+error_suppression_limit = 1000000
+`;
+}
+
+function buildRing(folder: string, name: string, port: number): void {
+  const builder = join(folder, `${name}.builder`);
+  for (const args of [['create', '4', '1', '1'], ['add', `r1z1-127.0.0.1:${port}/d1`, '1'], ['rebalance']]) {
+    const { status, stdout, stderr } = spawnSync('/usr/bin/swift-ring-builder', [builder, ...args], {
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`swift-ring-builder failed: ${stdout}${stderr}`);
+  }
+}
+
+function start(folder: string, command: readonly string[]): ChildProcess {
+  const bound = existsSync('/usr/bin/setpriv')
+    ? ['/usr/bin/setpriv', '--pdeathsig=KILL', '--', ...command]
+    : command;
+  const [program = '', ...args] = bound;
+  const log = openSync(join(folder, 'log'), 'a');
+  try {
+    return spawn(program, args, {
+      cwd: folder,
+      env: { PATH: process.env.PATH ?? '', SWIFT_DIR: folder },
+      stdio: ['ignore', log, log],
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+async function answers(url: string, started: readonly ChildProcess[], folder: string): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const up = await fetch(url).then(
+      () => true,
+      () => false,
+    );
+    if (up) return;
+    const dead = started.find(({ exitCode }) => exitCode !== null);
+    if (dead || Date.now() > deadline)
+      throw new Error(`Swift did not start: ${await readFile(join(folder, 'log'), 'utf8')}`);
+    await sleep(50);
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('No free port.');
+  return address.port;
+}
