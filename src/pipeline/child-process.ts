@@ -24,6 +24,8 @@ export interface ChildOptions {
   readonly largeWrites?: boolean;
   /** Called with each line the program writes to stderr, without its line break. */
   readonly onStderrLine?: (line: string) => void;
+  /** Exit codes that are no failure, besides 0; for programs that tell something less than a failure with one. */
+  readonly acceptedExitCodes?: readonly number[];
 }
 
 export interface SinkOptions extends ChildOptions {
@@ -176,6 +178,8 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
   child.stderr?.once('close', () => stderr.close());
   child.stdout?.on('error', reject);
 
+  const accepted = (code: number | null) =>
+    code === 0 || (code !== null && options.acceptedExitCodes?.includes(code) === true);
   const { promise: processGone, resolve: isGone } = Promise.withResolvers<void>();
   child.once('error', (error: NodeJS.ErrnoException) => {
     if (child.pid !== undefined) return;
@@ -184,14 +188,14 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
   });
   child.once('exit', async (code, signal) => {
     isGone();
-    if (code === 0) return;
+    if (accepted(code)) return;
     await closed(child.stderr, 1_000);
     reject(toolFailed(command, new ChildExit(code, signal, stderr.text)));
   });
   let over = false;
   child.once('close', (code) => {
     over = true;
-    if (code === 0) resolve();
+    if (accepted(code)) resolve();
   });
   if (child.pid !== undefined) killAtExit(child);
   let stopping: Promise<void> | undefined;
