@@ -8,7 +8,9 @@ import { DataDirInUse } from './db/data-dir-lock.ts';
 import { migrate } from './db/migrate.ts';
 import { type Database, openDatabase } from './db/open.ts';
 import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
+import { createCommandEngine } from './engines/command/engine.ts';
 import type { Engine } from './engines/engine.ts';
+import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
@@ -28,8 +30,22 @@ import { letGrow } from './young-generation.ts';
  */
 
 function makeEngines(config: Config): ReadonlyMap<string, Engine> {
-  const engines = [createPostgresqlEngine({ toolDirs: config.toolDirs })];
+  const engines = [
+    createPostgresqlEngine({ toolDirs: config.toolDirs }),
+    createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
+    createCommandEngine({ file: config.commandsFile }),
+  ];
   return new Map(engines.map((engine) => [engine.name, engine]));
+}
+
+/** What no instance may be, hold or lie in. */
+function ownFolders({ dataDir, store, secondaryStores }: Config): string[] {
+  return [dataDir, ...[store, ...secondaryStores].flatMap((url) => folderOf(url) ?? [])];
+}
+
+/** Of a store that is a folder. */
+function folderOf(url: string): string | undefined {
+  return url.startsWith('file:') ? url.slice('file:'.length).replace(/^\/\/(?=\/)/, '') : undefined;
 }
 
 /** Makes the adapter for a store's URL and, where it is one that can be set up, sets it up once. */
@@ -37,10 +53,10 @@ async function openStore(
   url: string,
   knownId: string | undefined,
 ): Promise<{ store: ObjectStore; id: string }> {
-  const [, scheme, rest = ''] = /^([a-z0-9]+):(.*)$/.exec(url) ?? [];
+  const [, scheme] = /^([a-z0-9]+):/.exec(url) ?? [];
   switch (scheme) {
     case 'file': {
-      const root = rest.replace(/^\/\/(?=\/)/, '');
+      const root = folderOf(url) ?? '';
       if (!root.startsWith('/'))
         throw storeMisconfigured(
           'A file: store needs an absolute path, for example file:/var/lib/forestay/store.',

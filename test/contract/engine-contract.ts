@@ -35,7 +35,7 @@ export interface EngineContract {
   readonly engine: Engine;
   readonly method: RestoreReport['method'];
   /** Whether a backup is possible while the instance is written to. Default: yes, and it is of one moment. */
-  readonly whileWritten?: 'consistent' | 'refused';
+  readonly whileWritten?: 'consistent' | 'refused' | 'not promised';
   /** Whether `undo` works after a restore. Default: exactly after a staged one. */
   readonly undoable?: boolean;
   makeInstance(): Promise<InstanceFixture>;
@@ -259,7 +259,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
       const error: unknown = await engine.probe(connection, never).catch((reason) => reason);
       expect(error).toMatchObject({ code: 'InstanceRefused', hint: expect.any(String) });
       expect(`${(error as Error).message} ${(error as ForestayError).hint}`).not.toContain(secret);
-      await expect(engine.backUp(connection, never)).rejects.toMatchObject({ code: 'InstanceRefused' });
+      await expect(takeBackup(engine, connection)).rejects.toMatchObject({ code: 'InstanceRefused' });
     });
 
     it('says that an instance is unreachable', async () => {
