@@ -9,7 +9,8 @@ import { deadlineFor, environmentOf, translateExit } from './run.ts';
 
 /**
  * Feeds a backup to the restore command. The end of its input is the permission to make the change visible: it comes after all
- * bytes were checked and `beforeSwitch` agreed. In every other case the command is killed, and never sees that end.
+ * bytes were checked and `beforeSwitch` agreed. In every other case, the death of this process included, the command is killed,
+ * and never sees that end.
  */
 export async function restore(
   target: Target,
@@ -29,6 +30,7 @@ export async function restore(
       env: environmentOf(target, 'restore', more),
       cwd: command.folder,
       signal: deadline.signal,
+      guardEnd: true,
     });
     await pipeline(bytes, holdingBackTheEnd(ticket), input, { signal: deadline.signal });
   } catch (error) {

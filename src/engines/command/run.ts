@@ -91,6 +91,9 @@ const meanings: Readonly<Record<number, readonly [ForestayError['code'], string?
   75: ['InstanceBusy', 'Try again when the instance is less busy.'],
   // EX_NOPERM
   77: ['InstanceRefused', 'Check the parameters of the connection and the rights of the worker.'],
+  // Of a shell: may not be run, is not there.
+  126: ['ToolMissing', 'Let the worker run the programs of the command.'],
+  127: ['ToolMissing', 'Install the programs of the command on the machine of the worker.'],
   // EX_CONFIG
   78: ['Misconfigured', 'An operator must look at the command.'],
 };

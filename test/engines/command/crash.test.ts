@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { processesWith } from '../processes.ts';
 import type { WorkerOrder } from '../restore-worker.ts';
 import { makeNoted, type NotedFile } from './instance.ts';
 
@@ -42,16 +43,16 @@ afterEach(async () => {
 });
 
 test.for(['bytes', 'switch'] as const)(
-  'a worker is killed at %s: the command ends without having changed anything',
+  'a worker is killed at %s: its command takes that for no permission',
   async (step) => {
     const before = await instance.fingerprint();
     await startWorker(step);
-    // With its worker a command loses the writing end of its input: it must not take that for the permission to switch.
-    worker.kill('SIGSTOP');
-    expect(await settle()).toBe('clean');
+    await vi.waitFor(() => expect(processesWith(`FORESTAY_RESTORE_ID=${id}`)).not.toEqual([]));
     worker.kill('SIGKILL');
     await once(worker, 'exit');
+    await vi.waitFor(() => expect(processesWith(`FORESTAY_RESTORE_ID=${id}`)).toEqual([]));
     expect(await instance.fingerprint()).toEqual(before);
+    expect(await settle()).toBe('clean');
     await restoreAgain();
   },
 );
