@@ -13,7 +13,7 @@ case $FORESTAY_VERB in
     ;;
   restore)
     # All of it is read and unpacked before the server is touched.
-    tar --extract --file=- --directory="$folder" --ignore-zeros
+    tar --extract --file=- --directory="$folder"
     influx restore "$folder" --full > /dev/null
     ;;
 esac
