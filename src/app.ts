@@ -9,7 +9,9 @@ import { DataDirInUse } from './db/data-dir-lock.ts';
 import { migrate } from './db/migrate.ts';
 import { type Database, openDatabase } from './db/open.ts';
 import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
+import { createCommandEngine } from './engines/command/engine.ts';
 import type { Engine } from './engines/engine.ts';
+import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
@@ -31,8 +33,22 @@ import { letGrow } from './young-generation.ts';
  */
 
 function makeEngines(config: Config): ReadonlyMap<string, Engine> {
-  const engines = [createPostgresqlEngine({ toolDirs: config.toolDirs })];
+  const engines = [
+    createPostgresqlEngine({ toolDirs: config.toolDirs }),
+    createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
+    createCommandEngine({ file: config.commandsFile }),
+  ];
   return new Map(engines.map((engine) => [engine.name, engine]));
+}
+
+/** What no instance may be, hold or lie in. */
+function ownFolders({ dataDir, store, secondaryStores }: Config): string[] {
+  return [dataDir, ...[store, ...secondaryStores].flatMap((url) => folderOf(url) ?? [])];
+}
+
+/** Of a store that is a folder. */
+function folderOf(url: string): string | undefined {
+  return url.startsWith('file:') ? url.slice('file:'.length).replace(/^\/\/(?=\/)/, '') : undefined;
 }
 
 interface OpenedStore {
@@ -52,10 +68,10 @@ async function openStore(
     repeat = repeatWith(usualPolicy),
   }: { signal?: AbortSignal; repeat?: Repeat } = {},
 ): Promise<OpenedStore> {
-  const [, scheme, rest = ''] = /^([a-z0-9]+):(.*)$/.exec(url) ?? [];
+  const [, scheme] = /^([a-z0-9]+):/.exec(url) ?? [];
   switch (scheme) {
     case 'file': {
-      const root = rest.replace(/^\/\/(?=\/)/, '');
+      const root = folderOf(url) ?? '';
       if (!root.startsWith('/'))
         throw storeMisconfigured(
           'A file: store needs an absolute path, for example file:/var/lib/forestay/store.',

@@ -25,6 +25,10 @@ export interface Config {
   readonly retention: { readonly minBackupCount: number; readonly retentionDays: number };
   /** Extra folders to look for client tools in, before the usual ones. */
   readonly toolDirs: readonly string[];
+  /** Folders below which instances of the engine `files` may lie; none: that engine takes no instances. */
+  readonly filesRoots: readonly string[];
+  /** What the engine `command` may run; undefined: nothing. */
+  readonly commandsFile: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -78,6 +82,8 @@ export function readConfig(env: Environment): Config {
       retentionDays: integer(env, 'FORESTAY_RETENTION_DAYS', 30, 1, 36_500),
     },
     toolDirs: list(env.FORESTAY_TOOL_DIRS, path.delimiter),
+    filesRoots: filesRoots(env.FORESTAY_FILES_ROOTS),
+    commandsFile: env.FORESTAY_COMMANDS_FILE,
     logLevel: oneOf(env, 'FORESTAY_LOG_LEVEL', logLevels, 'info'),
   });
 }
@@ -221,6 +227,7 @@ const known = new Set([
   ],
   ...['FORESTAY_MASTER_KEY', 'FORESTAY_MASTER_KEY_FILE', 'FORESTAY_ADMIN_TOKEN', 'FORESTAY_MIN_KEY_LENGTH'],
   ...['FORESTAY_CONCURRENCY', 'FORESTAY_MIN_BACKUP_COUNT', 'FORESTAY_RETENTION_DAYS', 'FORESTAY_TOOL_DIRS'],
+  ...['FORESTAY_FILES_ROOTS', 'FORESTAY_COMMANDS_FILE'],
   ...['FORESTAY_LOG_LEVEL', 'FORESTAY_URL', 'FORESTAY_TOKEN'],
 ]);
 
@@ -268,6 +275,18 @@ function databaseUrl(text: string | undefined): string | undefined {
     );
   }
   return text;
+}
+
+function filesRoots(text: string | undefined): string[] {
+  const roots = list(text, path.delimiter);
+  const wrong = roots.find((root) => !path.isAbsolute(root) || path.normalize(root) === '/');
+  if (wrong !== undefined) {
+    throw misconfigured(
+      `FORESTAY_FILES_ROOTS names "${wrong}".`,
+      'It must name absolute paths, separated by ":", and not the root of the file system: /srv:/var/lib/shop',
+    );
+  }
+  return roots.map((root) => path.normalize(root).replace(/\/+$/, ''));
 }
 
 function list(text: string | undefined, separator: string): string[] {

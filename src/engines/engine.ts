@@ -101,7 +101,7 @@ export interface BackupSource {
   readonly suffix: string;
   /** The bytes are compressed already: they are stored as they are. */
   readonly compressed: boolean;
-  /** JSON that `restore` will be given again. */
+  /** JSON that `restore` will be given again. It is read after the stream ended: what is known only then may be added until then. */
   readonly details: Readonly<Record<string, unknown>>;
 }
 

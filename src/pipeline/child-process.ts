@@ -5,6 +5,7 @@ import { finished as streamFinished } from 'node:stream/promises';
 import { ForestayError } from '../core/errors.ts';
 import { onAbort } from './abort.ts';
 import { type Child, inputOf, outputOf } from './child-streams.ts';
+import { guardEnd, guardedCommand } from './end-guard.ts';
 import { withLargeWrites } from './large-writes.ts';
 import { endGroup, killAtExit } from './process-group.ts';
 import { StderrTail } from './stderr-tail.ts';
@@ -24,6 +25,8 @@ export interface ChildOptions {
   readonly largeWrites?: boolean;
   /** Called with each line the program writes to stderr, without its line break. */
   readonly onStderrLine?: (line: string) => void;
+  /** Exit codes that are no failure, besides 0; for programs that tell something less than a failure with one. */
+  readonly acceptedExitCodes?: readonly number[];
 }
 
 export interface SinkOptions extends ChildOptions {
@@ -34,6 +37,11 @@ export interface SinkOptions extends ChildOptions {
    * `discard`: it is read to its end and dropped, for programs that stop where their own format ends.
    */
   readonly unreadInput?: 'fail' | 'discard';
+  /**
+   * For programs that act at the end of their input: it comes only when somebody meant it, not when this process is killed;
+   * then the program is killed, too. A program that is missing exits with 127.
+   */
+  readonly guardEnd?: boolean;
 }
 
 export interface Sink {
@@ -89,7 +97,11 @@ export function spawnSource(command: string, args: readonly string[], options: C
 
 /** A program that reads stdin. Its failure comes from `input`, `output` and `finished` alike, never as EPIPE. */
 export function runSink(command: string, args: readonly string[], options: SinkOptions = {}): Sink {
-  const child = start(command, args, options, { stdin: 'pipe', stdout: options.captureOutput ?? 'ignore' });
+  const child = start(command, args, options, {
+    stdin: 'pipe',
+    stdout: options.captureOutput ?? 'ignore',
+    guarded: options.guardEnd === true,
+  });
   const { promise: finished, resolve, reject } = Promise.withResolvers<{ stderr: string }>();
   finished.catch(() => {});
   const output = options.captureOutput === 'pipe' ? outputOf(child) : undefined;
@@ -154,6 +166,7 @@ export async function runTool(
 interface Plumbing {
   readonly stdin: 'ignore' | 'pipe';
   readonly stdout: 'ignore' | 'pipe';
+  readonly guarded?: boolean;
 }
 
 function start(command: string, args: readonly string[], options: ChildOptions, plumbing: Plumbing): Child {
@@ -165,17 +178,21 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
   }
   // A process group of its own, so that ending it also ends what it started (shells, parallel workers).
   const line = options.largeWrites ? withLargeWrites(command, args) : { command, args };
-  const child = spawn(line.command, line.args, {
+  const [file, argv] = plumbing.guarded ? guardedCommand(line.command, line.args) : [line.command, line.args];
+  const child = spawn(file, argv, {
     stdio: [plumbing.stdin, plumbing.stdout, 'pipe'],
     env: { ...harmlessEnvironment(), ...options.env },
     cwd: options.cwd,
     detached: true,
   });
+  const releaseGuard = plumbing.guarded ? guardEnd(child) : undefined;
   child.stderr?.on('data', (bytes: Buffer) => stderr.write(bytes));
   child.stderr?.on('error', () => {});
   child.stderr?.once('close', () => stderr.close());
   child.stdout?.on('error', reject);
 
+  const accepted = (code: number | null) =>
+    code === 0 || (code !== null && options.acceptedExitCodes?.includes(code) === true);
   const { promise: processGone, resolve: isGone } = Promise.withResolvers<void>();
   child.once('error', (error: NodeJS.ErrnoException) => {
     if (child.pid !== undefined) return;
@@ -184,14 +201,15 @@ function start(command: string, args: readonly string[], options: ChildOptions, 
   });
   child.once('exit', async (code, signal) => {
     isGone();
-    if (code === 0) return;
+    releaseGuard?.();
+    if (accepted(code)) return;
     await closed(child.stderr, 1_000);
     reject(toolFailed(command, new ChildExit(code, signal, stderr.text)));
   });
   let over = false;
   child.once('close', (code) => {
     over = true;
-    if (code === 0) resolve();
+    if (accepted(code)) resolve();
   });
   if (child.pid !== undefined) killAtExit(child);
   let stopping: Promise<void> | undefined;

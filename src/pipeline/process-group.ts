@@ -4,6 +4,8 @@ import type { ChildProcess } from 'node:child_process';
 
 /** Time between SIGTERM and SIGKILL. */
 const graceMs = 5_000;
+/** SIGTERM is sent once more after this: what a shell was starting just when the first came did not get that one. */
+const onceMoreMs = 2_000;
 /** The same for what a program left behind, once the program itself is gone. */
 const leftBehindGraceMs = 250;
 
@@ -12,6 +14,7 @@ export async function endGroup(child: ChildProcess, processGone: Promise<void>):
   const group = child.pid;
   if (group !== undefined && signalGroup(group, 'SIGTERM')) {
     let deadline = Date.now() + graceMs;
+    const onceMore = setTimeout(() => signalGroup(group, 'SIGTERM'), onceMoreMs);
     let exited = false;
     processGone.then(() => {
       exited = true;
@@ -26,6 +29,7 @@ export async function endGroup(child: ChildProcess, processGone: Promise<void>):
         [exited ? undefined : processGone, sleep(pause)].filter((wait) => wait !== undefined),
       );
     }
+    clearTimeout(onceMore);
   }
   await processGone;
   // Only now: before, the program would take the end of its input for a clean one.

@@ -10,8 +10,8 @@ import type { Engine, RestoreReport, RestoreTicket } from '../../src/engines/eng
 /** One instance of a real server, made for one test, and what only the engine's tests know how to do with it. */
 export interface InstanceFixture {
   readonly connection: Connection;
-  /** The same with a wrong password, which must not appear anywhere. */
-  readonly wrong: { readonly connection: Connection; readonly secret: string };
+  /** The same with a wrong password, which must not appear anywhere; for engines that log in. */
+  readonly wrong?: { readonly connection: Connection; readonly secret: string };
   /** The same at an address where nothing listens. */
   readonly unreachable: Connection;
   /** `hostile`: names and values that break careless code; `bulk`: at least 4 MB. */
@@ -34,6 +34,10 @@ export interface InstanceFixture {
 export interface EngineContract {
   readonly engine: Engine;
   readonly method: RestoreReport['method'];
+  /** Whether a backup is possible while the instance is written to. Default: yes, and it is of one moment. */
+  readonly whileWritten?: 'consistent' | 'refused' | 'not promised';
+  /** Whether `undo` works after a restore. Default: exactly after a staged one. */
+  readonly undoable?: boolean;
   makeInstance(): Promise<InstanceFixture>;
 }
 
@@ -85,7 +89,7 @@ export function streamOf(
 
 /** The port's contract as tests; every engine runs it against a real server. */
 export function describeEngine(name: string, contract: EngineContract): void {
-  const { engine, method } = contract;
+  const { engine, method, whileWritten = 'consistent', undoable = method === 'staged' } = contract;
   describe(`${name} keeps the contract of engines`, () => {
     let instance: InstanceFixture;
     beforeEach(async () => {
@@ -120,7 +124,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
         const ticket = ticketFor(backup.source, { onPhase: (phase) => phases.push(phase) });
         const report = await engine.restore(instance.connection, streamOf(backup.bytes), ticket, never);
         expect(await instance.fingerprint()).toEqual(before);
-        expect(report).toMatchObject({ method, notKept: [], undoable: method === 'staged' });
+        expect(report).toMatchObject({ method, notKept: [], undoable });
         expect(phases[0]).toBe('preparing');
         expect(phases.at(-1)).toBe('switching');
         await instance.write();
@@ -128,13 +132,27 @@ export function describeEngine(name: string, contract: EngineContract): void {
       });
     }
 
-    it('backs up one consistent moment of an instance that is written to', async () => {
+    it.runIf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
       const writer = await instance.startWriting();
-      const backup = await takeBackup(engine, instance.connection);
-      await writer.stop();
-      await restore(backup);
+      try {
+        await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({ code: 'InstanceBusy' });
+      } finally {
+        await writer.stop();
+      }
+      await restore(await takeBackup(engine, instance.connection));
       expect(await instance.isConsistent()).toBe(true);
     });
+
+    it.runIf(whileWritten === 'consistent')(
+      'backs up one moment of an instance that is written to',
+      async () => {
+        const writer = await instance.startWriting();
+        const backup = await takeBackup(engine, instance.connection);
+        await writer.stop();
+        await restore(backup);
+        expect(await instance.isConsistent()).toBe(true);
+      },
+    );
 
     it('ends everything behind a backup that is canceled half-way', async () => {
       await instance.fill('bulk');
@@ -236,11 +254,12 @@ export function describeEngine(name: string, contract: EngineContract): void {
 
     it('says who it is, and refuses wrong passwords without showing them', async () => {
       expect((await engine.probe(instance.connection, never)).engineVersion).toMatch(/^\d+/);
+      if (!instance.wrong) return;
       const { connection, secret } = instance.wrong;
       const error: unknown = await engine.probe(connection, never).catch((reason) => reason);
       expect(error).toMatchObject({ code: 'InstanceRefused', hint: expect.any(String) });
       expect(`${(error as Error).message} ${(error as ForestayError).hint}`).not.toContain(secret);
-      await expect(engine.backUp(connection, never)).rejects.toMatchObject({ code: 'InstanceRefused' });
+      await expect(takeBackup(engine, connection)).rejects.toMatchObject({ code: 'InstanceRefused' });
     });
 
     it('says that an instance is unreachable', async () => {
@@ -253,7 +272,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
       expect(await engine.settleRestore(instance.connection, randomUUID(), never)).toBe('clean');
     });
 
-    it.runIf(method === 'staged')(
+    it.runIf(undoable)(
       'knows that a restore has switched, undoes it once, and then says it cannot',
       async () => {
         await instance.fill('hostile');

@@ -88,6 +88,6 @@ async function readSchema(url: string): Promise<string[]> {
 }
 
 /** The fingerprint as one short text, for displays. */
-export function digestOf(fingerprint: DatabaseFingerprint): string {
+function digestOf(fingerprint: DatabaseFingerprint): string {
   return createHash('sha256').update(JSON.stringify(fingerprint)).digest('hex');
 }

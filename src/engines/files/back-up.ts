@@ -1,0 +1,156 @@
+import { Transform } from 'node:stream';
+import { ForestayError } from '../../core/errors.ts';
+import { spawnSource } from '../../pipeline/child-process.ts';
+import { joinStreams, stageBuffer } from '../../pipeline/join-streams.ts';
+import { stallWatchdog } from '../../pipeline/stall-watchdog.ts';
+import type { BackupSource } from '../engine.ts';
+import type { Target } from './connection.ts';
+import type { Details } from './details.ts';
+import { changing, translateError } from './errors.ts';
+import { restorePrefix } from './names.ts';
+import { findFolder } from './place.ts';
+import { type Programs, requireTar } from './tools.ts';
+import { type Walk, walk } from './walk.ts';
+
+export interface BackUpOptions {
+  readonly tools: Programs;
+  readonly stallMs: number;
+}
+
+/**
+ * One folder as a tar archive. Nothing holds a folder still, so the folder is looked over before and after: the stream
+ * fails with `InstanceBusy` when anything in it changed in between, or says so in its details where the connection wants that.
+ */
+export async function backUp(
+  target: Target,
+  options: BackUpOptions,
+  signal: AbortSignal,
+): Promise<BackupSource> {
+  const { tools, stallMs } = options;
+  const version = await requireTar(tools, signal);
+  const place = await findFolder(target);
+  const tolerant = target.changes === 'report';
+  const look = (stop: AbortSignal) =>
+    walk(place.path, { find: tools.find, signal: stop, tolerant }).catch((error: unknown) => {
+      throw translateError(error, 'The folder cannot be read');
+    });
+  const before = await look(signal);
+  if (before.device !== undefined) {
+    throw new ForestayError('InstanceRefused', `The folder holds a device node, ${before.device}.`, {
+      hint: 'Device nodes are not backed up, because restoring one gives away the device. Remove it or register another folder.',
+    });
+  }
+  const changes: string[] = [];
+  const warnings: string[] = [];
+  const details: Details = {
+    path: place.path,
+    toolVersion: version,
+    uids: [...before.uids],
+    gids: [...before.gids],
+    changes,
+    warnings,
+  };
+  const source = spawnSource(tools.tar, createArgs(place.path), {
+    signal,
+    ...(tolerant ? { acceptedExitCodes: [1] } : {}),
+    onStderrLine: (line) => {
+      const change = changePattern.test(line);
+      if (change && !tolerant) source.destroy(changed(spoken(line)));
+      else if (change) note(changes, spoken(line));
+      else if (!harmless.test(line)) note(warnings, spoken(line));
+    },
+  });
+  const stalled = () =>
+    new ForestayError(
+      'InstanceUnreachable',
+      `No byte could be read from the folder for ${stallMs / 1000} s.`,
+      {
+        hint: 'Check that its file system (a network file system, perhaps) answers.',
+      },
+    );
+  const compare = atEnd(async (stop) => {
+    const after = await look(AbortSignal.any([signal, stop]));
+    if (after.digest === before.digest) return;
+    const what = describeChange(before, after);
+    if (!tolerant) throw changed(what);
+    note(changes, what);
+  });
+  return {
+    stream: joinStreams(source, [stallWatchdog(stallMs, stalled), compare], {
+      signal,
+      translate: (error) => translateError(error, 'The backup failed'),
+    }),
+    tool: { name: 'tar', version },
+    engineVersion: version,
+    mediaType: 'application/x-tar',
+    suffix: '.tar',
+    compressed: false,
+    details,
+  };
+}
+
+function createArgs(folder: string): string[] {
+  return [
+    '--create',
+    '--file=-',
+    '--format=posix',
+    '--pax-option=delete=atime,delete=ctime',
+    '--blocking-factor=128',
+    '--sparse',
+    '--numeric-owner',
+    '--acls',
+    '--xattrs',
+    '--xattrs-include=*',
+    `--exclude=${restorePrefix}*`,
+    `--directory=${folder}`,
+    '.',
+  ];
+}
+
+const changePattern =
+  /: (file changed as we read it|File removed before we read it|File shrank by|Cannot \S+: No such file)/;
+const harmless = /: socket ignored$|: file is unchanged; not dumped$|^tar: Exiting with failure status/;
+const noted = 20;
+
+/** Keeps the first ones, and says that there were more. */
+function note(list: string[], sentence: string): void {
+  if (list.length < noted) list.push(sentence);
+  else if (list.length === noted) list.push('… and more');
+}
+
+function spoken(line: string): string {
+  return line
+    .replace(/^tar: /, '')
+    .trim()
+    .slice(0, 600);
+}
+
+function changed(what: string): ForestayError {
+  return new ForestayError('InstanceBusy', `The folder changed while it was backed up: ${what}`, {
+    hint: changing.hint,
+  });
+}
+
+function describeChange(before: Walk, after: Walk): string {
+  const counts = after.members - before.members;
+  const { path, at } = after.newest ?? { path: '.', at: '0' };
+  const when = new Date(Number(at) * 1000).toISOString();
+  const number = counts === 0 ? '' : ` (${Math.abs(counts)} ${counts > 0 ? 'more' : 'fewer'} than before)`;
+  return `files may be of different moments${number}; the last change was to ${path} at ${when}`;
+}
+
+/** A stage that passes everything on and ends only after the check did. */
+function atEnd(check: (signal: AbortSignal) => Promise<void>): Transform {
+  const abort = new AbortController();
+  return new Transform({
+    highWaterMark: stageBuffer,
+    transform: (bytes, _encoding, callback) => callback(null, bytes),
+    flush(callback) {
+      check(abort.signal).then(() => callback(), callback);
+    },
+    destroy(error, callback) {
+      abort.abort();
+      callback(error);
+    },
+  });
+}

@@ -1,0 +1,92 @@
+import { lstat, readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { ForestayError } from '../../core/errors.ts';
+import { assertAllowed, type Limits, type Target } from './connection.ts';
+import { translateError } from './errors.ts';
+
+/** Where a folder really is: no part of `parent` is a symbolic link. The folder itself need not be there. */
+export interface Place {
+  readonly parent: string;
+  readonly path: string;
+}
+
+/** Throws `InstanceUnreachable` without a parent, `InstanceRefused` where links lead out of what is allowed. */
+export async function findPlace(target: Target): Promise<Place> {
+  const parent = await real(path.dirname(target.path));
+  const place = { parent, path: path.join(parent, path.basename(target.path)) };
+  assertAllowed(place.path, {
+    roots: await Promise.all(target.limits.roots.map(realIfThere)),
+    forbidden: await Promise.all(target.limits.forbidden.map(realIfThere)),
+  } satisfies Limits);
+  return place;
+}
+
+/** The same where the folder must be there. */
+export async function findFolder(target: Target): Promise<Place> {
+  const place = await findPlace(target);
+  const stats = await lstat(place.path).catch((error: unknown) => {
+    throw translateError(error, 'The folder cannot be reached');
+  });
+  if (stats.isSymbolicLink()) {
+    throw new ForestayError('InstanceRefused', 'The path is a symbolic link.', {
+      hint: 'Register the folder that it leads to.',
+    });
+  }
+  if (!stats.isDirectory()) {
+    throw new ForestayError('InstanceRefused', 'The path is not a folder.', {
+      hint: 'Register the folder that holds the file.',
+    });
+  }
+  const [inside] = (await mountPoints()).filter((mount) => mount.startsWith(`${place.path}/`));
+  if (inside !== undefined) {
+    throw new ForestayError(
+      'InstanceRefused',
+      `Another file system is mounted within the folder, at ${inside}.`,
+      {
+        hint: 'Register folders that hold no mount points, one instance for each.',
+      },
+    );
+  }
+  return place;
+}
+
+/** The same where the folder must be one that a restore can exchange. */
+export async function findRestorablePlace(target: Target): Promise<Place> {
+  const place = await findFolder(target);
+  if (await isMountPoint(place)) {
+    throw new ForestayError('InstanceRefused', 'The folder is a mount point, which cannot be exchanged.', {
+      hint: 'Register a folder within it: a restore builds the new folder beside the old one, on the same file system.',
+    });
+  }
+  return place;
+}
+
+export async function isMountPoint(place: Place): Promise<boolean> {
+  if ((await mountPoints()).includes(place.path)) return true;
+  const [own, above] = await Promise.all([lstat(place.path), lstat(place.parent)]);
+  return own.dev !== above.dev;
+}
+
+/** As Linux tells it (man 5 proc_pid_mountinfo: octal escapes in the fifth field); empty elsewhere. */
+async function mountPoints(): Promise<string[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  return text
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mount) => mount !== '')
+    .map((mount) =>
+      mount.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
+    );
+}
+
+async function real(folder: string): Promise<string> {
+  try {
+    return await realpath(folder);
+  } catch (error) {
+    throw translateError(error, 'The folder cannot be reached');
+  }
+}
+
+async function realIfThere(folder: string): Promise<string> {
+  return realpath(folder).catch(() => folder);
+}

@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe } from 'vitest';
+import { createCommandEngine } from '../../../src/engines/command/engine.ts';
+import { describeEngine } from '../../contract/engine-contract.ts';
+import { copyExamples, makeNoted, makeSqlite } from './instance.ts';
+
+const noted = createCommandEngine({
+  file: fileURLToPath(new URL('../../fixtures/command/commands.json', import.meta.url)),
+});
+
+describeEngine('a command that can undo', {
+  engine: noted,
+  method: 'staged',
+  whileWritten: 'not promised',
+  makeInstance: () => makeNoted(noted),
+});
+
+const why = whyNoSqlite();
+
+describe.skipIf(why)(`the example for SQLite${why}`, async () => {
+  const folder = await copyExamples();
+  const engine = createCommandEngine({ file: join(folder, 'commands.json') });
+  afterAll(() => rm(folder, { recursive: true }));
+  for (const journal of ['wal', 'delete'] as const) {
+    describeEngine(`SQLite (journal: ${journal})`, {
+      engine,
+      method: 'in place',
+      makeInstance: () => makeSqlite(engine, journal),
+    });
+  }
+});
+
+function whyNoSqlite(): string {
+  try {
+    execFileSync('sqlite3', ['--version']);
+    return '';
+  } catch {
+    return ' [not run: there is no sqlite3 on this machine]';
+  }
+}

@@ -1,0 +1,235 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { appendFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { program } from '../../pipeline/programs.ts';
+import { mountTmpfs, whyNoTmpfs } from '../../storage/filesystem/tmpfs.ts';
+import { type FolderInstance, makeFolder } from './instance.ts';
+
+const run = promisify(execFile);
+const never = new AbortController().signal;
+const noTmpfs = whyNoTmpfs();
+const isRoot = process.getuid?.() === 0;
+
+let instance: FolderInstance;
+let folder: string;
+beforeEach(async () => {
+  instance = await makeFolder();
+  folder = await mkdtemp(join(tmpdir(), 'round-trip-'));
+});
+afterEach(async () => {
+  expect(await instance.remains()).toEqual([]);
+  await instance.close();
+  await rm(folder, { recursive: true });
+});
+
+test('tar itself finds no difference between a backup and what was restored of it', async () => {
+  await instance.fill('hostile');
+  const backup = await takeBackup(instance.engine, instance.connection);
+  await instance.write();
+  await instance.engine.restore(instance.connection, streamOf(backup.bytes), ticketFor(backup.source), never);
+  const archive = join(folder, 'backup.tar');
+  await writeFile(archive, backup.bytes);
+  const { stdout, stderr } = await run('tar', ['--compare', '--file', archive, '--directory', instance.path]);
+  expect({ stdout, stderr }).toEqual({ stdout: '', stderr: '' });
+});
+
+test('sparse files stay sparse, in the backup and on the disk', async () => {
+  await instance.fill('hostile');
+  const backup = await takeBackup(instance.engine, instance.connection);
+  expect(backup.bytes.length).toBeLessThan(1024 * 1024);
+  await instance.engine.restore(instance.connection, streamOf(backup.bytes), ticketFor(backup.source), never);
+  const { size, blocks } = await stat(join(instance.path, 'sparse'));
+  expect({ size, onDisk: blocks < 1000 }).toEqual({ size: 200 * 1024 ** 2, onDisk: true });
+});
+
+/** Numbers of setxattr and getxattr, for which Node has no functions. */
+const calls = { x64: [188, 191], arm64: [5, 8] }[process.arch as string];
+const attribute = (path: string, value?: string) => {
+  const [set, get] = calls ?? [];
+  // The arguments must be variables: perl lets system calls change them.
+  const script = value
+    ? 'my ($n, $v) = ("user.forestay", $ARGV[2]); exit(syscall($ARGV[1], $ARGV[0], $n, $v, length $v, 0) == 0 ? 0 : 1)'
+    : 'my ($n, $v) = ("user.forestay", "\\0" x 100); my $l = syscall($ARGV[1], $ARGV[0], $n, $v, 100); print substr($v, 0, $l)';
+  return execFileSync('perl', [
+    '-e',
+    `$ARGV[1] += 0; ${script}`,
+    path,
+    String(value ? set : get),
+    value ?? '',
+  ]).toString();
+};
+
+test.runIf(calls)('extended attributes are kept', async () => {
+  const file = join(instance.path, 'with attribute');
+  await writeFile(file, '');
+  attribute(file, 'a value of it');
+  const backup = await takeBackup(instance.engine, instance.connection);
+  await rm(file);
+  const ticket = ticketFor(backup.source);
+  const { notKept } = await instance.engine.restore(
+    instance.connection,
+    streamOf(backup.bytes),
+    ticket,
+    never,
+  );
+  expect(notKept).toEqual([]);
+  expect(attribute(file)).toBe('a value of it');
+});
+
+test.skipIf(noTmpfs)(`100,000 small files are backed up and restored in good time${noTmpfs}`, async () => {
+  // In memory, so that the time is that of the engine and not of a disk that others use.
+  await using disk = await mountTmpfs('512m');
+  const many = await makeFolder({ inRoot: disk.mountPoint });
+  const script =
+    'cd "$1" && for d in $(seq 100); do mkdir $d && (cd $d && seq 999 | xargs touch && echo x > x); done';
+  await run('sh', ['-c', script, 'sh', many.path]);
+  const startedAt = performance.now();
+  const backup = await takeBackup(many.engine, many.connection);
+  const backedUpAt = performance.now();
+  await many.engine.restore(many.connection, streamOf(backup.bytes), ticketFor(backup.source), never);
+  const restoredAt = performance.now();
+  expect((await readdir(join(many.path, '100'))).length).toBe(1000);
+  // Measured on two cores: 2 s and 4 s.
+  expect(backedUpAt - startedAt).toBeLessThan(30_000);
+  expect(restoredAt - backedUpAt).toBeLessThan(30_000);
+});
+
+test('a file that grows while it is read fails the backup, which is worth another try', async () => {
+  await instance.fill('bulk');
+  const { stream } = await instance.engine.backUp(instance.connection, never);
+  const reading = (async () => {
+    for await (const _ of stream) await appendFile(join(instance.path, 'pictures', '39.jpg'), 'more');
+  })();
+  await expect(reading).rejects.toMatchObject({
+    code: 'InstanceBusy',
+    retryable: true,
+    message: expect.stringMatching(/changed while it was backed up: .*39\.jpg/),
+    hint: expect.any(String),
+  });
+});
+
+test('what is added behind the back of tar is noticed, too', async () => {
+  await instance.fill('bulk');
+  const { stream } = await instance.engine.backUp(instance.connection, never);
+  const reading = (async () => {
+    for await (const _ of stream) await writeFile(join(instance.path, 'added'), 'late');
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'InstanceBusy' });
+});
+
+test('where the connection allows it, such a backup is kept, and every restore of it says so', async () => {
+  await instance.fill('bulk');
+  const connection = instance.engine.parseConnection({ path: instance.path, changes: 'report' });
+  const { stream, details } = await instance.engine.backUp(connection, never);
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) {
+    pieces.push(piece as Buffer);
+    await appendFile(join(instance.path, 'pictures', '39.jpg'), 'more');
+    await rm(join(instance.path, 'pictures', '38.jpg'), { force: true });
+  }
+  const ticket = ticketFor({ engineVersion: '1', details: JSON.parse(JSON.stringify(details)) });
+  const { notKept } = await instance.engine.restore(
+    connection,
+    streamOf(Buffer.concat(pieces)),
+    ticket,
+    never,
+  );
+  expect(notKept.join('\n')).toMatch(/^When the backup was made: .*(files may be of different moments)/m);
+});
+
+test('what a process listens on is left out', async () => {
+  const script = 'use IO::Socket::UNIX; IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die $!';
+  await run('perl', ['-e', script, join(instance.path, 'socket')]).catch(() =>
+    run('python3', [
+      '-c',
+      'import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])',
+      join(instance.path, 'socket'),
+    ]),
+  );
+  const backup = await takeBackup(instance.engine, instance.connection);
+  const ticket = ticketFor(backup.source);
+  const { notKept } = await instance.engine.restore(
+    instance.connection,
+    streamOf(backup.bytes),
+    ticket,
+    never,
+  );
+  expect(notKept).toEqual([]);
+  expect(await readdir(instance.path)).toEqual([]);
+});
+
+test.runIf(isRoot)('device nodes are refused', async () => {
+  await run('mknod', [join(instance.path, 'null'), 'c', '1', '3']);
+  await expect(instance.engine.backUp(instance.connection, never)).rejects.toMatchObject({
+    code: 'InstanceRefused',
+    message: 'The folder holds a device node, null.',
+  });
+  const { warnings } = await instance.engine.probe(instance.connection, never);
+  expect(warnings.join()).toContain('device node');
+});
+
+test('staging of an instance within the folder is not part of it', async () => {
+  await mkdir(join(instance.path, `.forestay-restore-${'0'.repeat(32)}-before`));
+  await writeFile(join(instance.path, `.forestay-restore-${'0'.repeat(32)}-before`, 'data'), 'x');
+  const { bytes } = await takeBackup(instance.engine, instance.connection);
+  await writeFile(join(folder, 'backup.tar'), bytes);
+  const { stdout } = await run('tar', ['--list', '--file', join(folder, 'backup.tar')]);
+  expect(stdout).toBe('./\n');
+});
+
+test.runIf(isRoot)('a file that the worker may not read fails the backup clearly', async () => {
+  await run('chmod', ['755', instance.root, instance.path]);
+  await writeFile(join(instance.path, 'secret'), 'x', { mode: 0o600 });
+  const programs = { tar: program('tar-as-nobody.sh') };
+  const as = await makeFolder({ programs, inRoot: instance.root, name: 'other' });
+  const reading = takeBackup(as.engine, instance.connection);
+  await expect(reading).rejects.toMatchObject({
+    code: 'InstanceRefused',
+    message: expect.stringContaining('secret: Cannot open: Permission denied'),
+    hint: expect.any(String),
+  });
+});
+
+test('a file system that does not answer ends a backup', async () => {
+  const hanging = await makeFolder({ programs: { tar: program('tar-that-hangs.sh') }, stallMs: 200 });
+  await expect(takeBackup(hanging.engine, hanging.connection)).rejects.toMatchObject({
+    code: 'InstanceUnreachable',
+  });
+  expect(await hanging.remains()).toEqual([]);
+  await hanging.close();
+});
+
+test('a tar that only says that it succeeded does not empty the folder', async () => {
+  await instance.fill('bulk');
+  const backup = await takeBackup(instance.engine, instance.connection);
+  const before = await instance.fingerprint();
+  const lying = await makeFolder({
+    programs: { tar: program('tar-that-lies.sh') },
+    inRoot: instance.root,
+    name: 'other',
+  });
+  const restoring = lying.engine.restore(
+    instance.connection,
+    streamOf(backup.bytes),
+    ticketFor(backup.source),
+    never,
+  );
+  await expect(restoring).rejects.toMatchObject({ code: 'ToolFailed' });
+  expect(await instance.fingerprint()).toEqual(before);
+});
+
+test('another tar than that of GNU is refused', async () => {
+  const other = await makeFolder({ programs: { tar: 'true' } });
+  await expect(other.engine.probe(other.connection, never)).rejects.toMatchObject({ code: 'ToolMissing' });
+  await other.close();
+  const tools = await instance.engine.tools(never);
+  expect(tools.map(({ tool, found }) => [tool, found.length])).toEqual([
+    ['tar', 1],
+    ['find', 1],
+    ['perl', 1],
+  ]);
+});

@@ -1,0 +1,21 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Processes whose arguments or environment hold a text, other than this one; for texts that only one test knows. */
+export function processesWith(text: string): { readonly pid: number; readonly args: string }[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      const args = read(`/proc/${pid}/cmdline`);
+      const isDead = /^State:\s+[ZX]/m.test(read(`/proc/${pid}/status`));
+      const mentions = args.includes(text) || read(`/proc/${pid}/environ`).includes(text);
+      return mentions && !isDead ? [{ pid: Number(pid), args: args.replaceAll('\0', ' ') }] : [];
+    });
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
