@@ -86,8 +86,3 @@ async function readSchema(url: string): Promise<string[]> {
   );
   return stdout.split('\n').filter((line) => line !== '' && !/^(--|\\restrict|\\unrestrict)/.test(line));
 }
-
-/** The fingerprint as one short text, for displays. */
-function digestOf(fingerprint: DatabaseFingerprint): string {
-  return createHash('sha256').update(JSON.stringify(fingerprint)).digest('hex');
-}
