@@ -10,6 +10,9 @@ import { openSession, type Session } from './session.ts';
 const sessionsEndMs = 15_000;
 /** A client tool of a frozen worker may be about to connect; only when none came for so long, none is. */
 const quietMs = 300;
+const dropMs = 20_000;
+/** SQLSTATE of what a statement_timeout ended. */
+const queryCanceled = '57014';
 
 /**
  * Ends all sessions of a restore, then looks at what it achieved. A process that was frozen finds its sessions gone: the
@@ -25,7 +28,7 @@ export async function settleRestore(
     return await translating('An interrupted restore could not be cleaned up', async () => {
       await endRestoreSessions(session, ticketId);
       const switched = await databaseExists(session, keptName(ticketId));
-      for (const name of await leftovers(session, ticketId)) await dropDatabase(session, name);
+      await dropLeftovers(session, ticketId);
       return switched ? 'switched' : 'clean';
     });
   } finally {
@@ -68,6 +71,24 @@ async function endRestoreSessions(session: Session, ticketId: string): Promise<v
       });
     }
     await sleep(50);
+  }
+}
+
+/**
+ * Drops what attempts staged, one that was undone included. A drop waits for every backend of the server, so a frozen client of any
+ * database can hold it up: after a while it is left for later (`discardReplaced`), since nothing can be done with it but
+ * dropping it.
+ */
+export async function dropLeftovers(session: Session, ticketId: string): Promise<void> {
+  for (const name of await leftovers(session, ticketId)) {
+    await session.query(`SET statement_timeout = ${dropMs}`);
+    try {
+      await dropDatabase(session, name);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== queryCanceled) throw error;
+    } finally {
+      await session.query('RESET statement_timeout');
+    }
   }
 }
 

@@ -80,7 +80,9 @@ async function exchange(
   await refusePrepared(terminator, busy);
   const pid = await session.pid();
   await session.query(
-    `BEGIN; SET LOCAL lock_timeout = ${giveUpMs}; SET LOCAL statement_timeout = ${giveUpMs}`,
+    `BEGIN; SET LOCAL lock_timeout = ${giveUpMs}; SET LOCAL statement_timeout = ${giveUpMs}; ` +
+      // A process that is frozen between two statements must not lock the name for ever.
+      `SET LOCAL idle_in_transaction_session_timeout = ${giveUpMs}`,
   );
   const startedAt = performance.now();
   let done = false;

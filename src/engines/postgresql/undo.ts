@@ -5,7 +5,7 @@ import { translating } from './errors.ts';
 import { dropDatabase, openMaintenance } from './maintenance.ts';
 import { keptName, sessionPrefix, undoneName } from './names.ts';
 import { ident } from './quote.ts';
-import { databaseExists } from './settle.ts';
+import { databaseExists, dropLeftovers } from './settle.ts';
 import { openSwitcher } from './switch.ts';
 
 /** Puts the replaced database back under its name and drops the restored one. */
@@ -46,7 +46,7 @@ export async function discardReplaced(target: Target, ticketId: string, signal: 
   try {
     await translating('The replaced data could not be discarded', async () => {
       await dropDatabase(session, keptName(ticketId));
-      await dropDatabase(session, undoneName(ticketId));
+      await dropLeftovers(session, ticketId);
     });
   } finally {
     await session.close();
