@@ -1,16 +1,15 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ForestayError } from '../../../src/core/errors.ts';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { processesWith } from '../processes.ts';
-import { makeNoted } from './instance.ts';
+import { fixtureCommands, makeNoted } from './instance.ts';
 
 const never = new AbortController().signal;
-const file = fileURLToPath(new URL('../../fixtures/command/commands.json', import.meta.url));
+const file = fixtureCommands();
 const engine = createCommandEngine({ file });
 
 const failing = (HOW: string, CODE = '1') =>

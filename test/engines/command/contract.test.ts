@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe } from 'vitest';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
-import { copyExamples, makeNoted, makeSqlite } from './instance.ts';
+import { copyExamples, fixtureCommands, makeNoted, makeSqlite } from './instance.ts';
 
 const noted = createCommandEngine({
-  file: fileURLToPath(new URL('../../fixtures/command/commands.json', import.meta.url)),
+  file: fixtureCommands(),
 });
 
 describeEngine('a command that can undo', {

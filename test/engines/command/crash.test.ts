@@ -4,16 +4,15 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { processesWith } from '../processes.ts';
 import type { WorkerOrder } from '../restore-worker.ts';
-import { makeNoted, type NotedFile } from './instance.ts';
+import { fixtureCommands, makeNoted, type NotedFile } from './instance.ts';
 
 const never = new AbortController().signal;
-const options = { file: fileURLToPath(new URL('../../fixtures/command/commands.json', import.meta.url)) };
+const options = { file: fixtureCommands() };
 const engine = createCommandEngine(options);
 
 let instance: NotedFile;

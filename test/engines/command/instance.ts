@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { chmodSync } from 'node:fs';
 import { chmod, cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,13 @@ import type { InstanceFixture } from '../../contract/engine-contract.ts';
 import { processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
+
+/** The commands of these tests. A checkout may leave the file open to a group, which the engine refuses. */
+export function fixtureCommands(): string {
+  const file = fileURLToPath(new URL('../../fixtures/command/commands.json', import.meta.url));
+  chmodSync(file, 0o644);
+  return file;
+}
 
 /** The examples of the documentation, as an operator would copy them. */
 export async function copyExamples(): Promise<string> {
