@@ -9,7 +9,7 @@ import {
   type PostgresServer,
   startPostgresServer,
 } from '../../test/support/postgres-server.ts';
-import { prepare } from '../../test/support/prepare.ts';
+import { basics, prepare } from '../../test/support/prepare.ts';
 import type { Check, Dataset, DemoServer, Fingerprint } from '../dataset.ts';
 import { DemoFailed } from '../demo-failed.ts';
 import { count } from '../narrate.ts';
@@ -24,7 +24,7 @@ export function createPostgresqlDataset(): Dataset {
   return {
     engine: 'postgresql',
     prepareMachine() {
-      const missing = prepare();
+      const missing = prepare(basics);
       if (missing.length === 0) return;
       throw new DemoFailed(
         'This machine lacks something that the demo needs, and it may not be installed from here.',

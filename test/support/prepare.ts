@@ -15,10 +15,16 @@ interface Requirement {
   isMet(): boolean;
 }
 
-/** One row per need; engines and stores that test against another real server add theirs. */
-const requirements: readonly Requirement[] = [
+/** What the demo and the measurements need. */
+export const basics: readonly Requirement[] = [
   { what: 'PostgreSQL server and client', packages: ['postgresql', 'postgresql-client'], isMet: hasPostgres },
   { what: 'openssl', packages: ['openssl'], isMet: () => onPath('openssl') },
+];
+
+/** One row per need; engines and stores that test against another real server add theirs. */
+const requirements: readonly Requirement[] = [
+  ...basics,
+  { what: 'SQLite, for the engine of commands', packages: ['sqlite3'], isMet: () => onPath('sqlite3') },
   {
     what: 'OpenStack Swift, an S3 server',
     packages: swiftPackages,
