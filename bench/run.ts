@@ -89,7 +89,7 @@ async function main(options: Options, signal: AbortSignal): Promise<void> {
   const facts = [
     ...(await describeMachine(bench)),
     `load averages of 1 / 5 minutes: ${loadBefore} before, ${load()} after`,
-    `${options.rounds} rounds, everything in turns; the dump has ${options.size / 1e9} GB`,
+    `${options.rounds} rounds, everything in turns; backups and restores of ${options.size / 1e9} GB of dump`,
     'sites were made by `forestay migrate` in a process of its own: the very first start of an embedded one, which makes its database, takes up to 600 MB for a moment',
   ];
   const report = formatReport(rows, facts);
