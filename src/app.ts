@@ -5,6 +5,7 @@ import type { Config, Secrets } from './config.ts';
 import { ForestayError } from './core/errors.ts';
 import { defaultPool } from './core/instance.ts';
 import { once, type Repeat } from './core/repeat.ts';
+import { copyPool } from './core/task.ts';
 import { DataDirInUse } from './db/data-dir-lock.ts';
 import { migrate } from './db/migrate.ts';
 import { type Database, openDatabase } from './db/open.ts';
@@ -121,14 +122,18 @@ export async function startSite(config: Config, secrets: Secrets, parts: SitePar
   await boss.start();
   starting.defer(() => boss.stop({ graceful: false, close: true }));
   await prepareQueue(boss, defaultPool);
+  await prepareQueue(boss, copyPool);
   const context = await makeContext(config, secrets, database, jobSender(boss), log);
 
   if (parts.worker) {
     if (database.embedded) await adoptTakenTasks(context);
-    const worker = await startWorker(context, boss, {
-      pool: parts.pool ?? defaultPool,
-      concurrency: config.concurrency,
+    const { concurrency } = config;
+    const copying = await startWorker(context, boss, {
+      pool: copyPool,
+      concurrency: Math.ceil(concurrency / 2),
     });
+    starting.defer(() => copying.close());
+    const worker = await startWorker(context, boss, { pool: parts.pool ?? defaultPool, concurrency });
     starting.defer(() => worker.close());
     const scheduler = startScheduler(context);
     starting.defer(() => scheduler.close());

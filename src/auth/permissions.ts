@@ -10,6 +10,7 @@ type Requirement = 'anyone' | 'caller' | 'view' | 'manage' | 'operator';
  */
 export const permissions = {
   'service.look': 'anyone',
+  'metrics.view': 'operator',
   'engine.list': 'caller',
   'instance.list': 'caller',
   'instance.register': 'operator',

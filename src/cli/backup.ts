@@ -118,6 +118,7 @@ function describe(backup: BackupBody): string {
     'key version': String(backup.key_version),
     downloadable: backup.downloadable ? 'yes' : 'no',
     'engine version': backup.engine_version ?? undefined,
+    copies: backup.copies.map(({ store, status }) => `${status} in ${store}`).join(', ') || undefined,
     ...errorLines(backup),
   });
 }

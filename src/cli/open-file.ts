@@ -83,8 +83,13 @@ async function openVerified(file: string, manifest: Manifest, options: OpenFileO
   const keys = await verifyManifest(manifest, passphrase);
   const chunks = verifiedChunks({
     manifest,
-    read: async ({ start, end }) =>
-      end > start ? createReadStream(file, { start, end: end - 1 }) : Readable.from([]),
+    sources: [
+      {
+        name: file,
+        read: async ({ start, end }) =>
+          end > start ? createReadStream(file, { start, end: end - 1 }) : Readable.from([]),
+      },
+    ],
     signal,
   });
   return openData({ chunks, manifest, keys, signal });

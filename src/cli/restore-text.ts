@@ -2,7 +2,7 @@ import type { RestoreBody } from '../http/v1/restores.ts';
 import { details, moment } from './output.ts';
 import { errorLines, taskState } from './task-text.ts';
 
-/** A restore for people: also what the instance could not take, and until when it can be undone. */
+/** A restore for people: also what the instance could not take, what was noticed, and until when it can be undone. */
 export function describeRestore(restore: RestoreBody): string {
   const facts = details({
     id: String(restore.id),
@@ -17,8 +17,13 @@ export function describeRestore(restore: RestoreBody): string {
     undone: restore.undone_at ? moment(restore.undone_at) : undefined,
     ...errorLines(restore),
   });
-  const notKept = restore.not_kept ?? [];
-  return notKept.length === 0
-    ? facts
-    : [facts, 'not kept:', ...notKept.map((line) => `  - ${line}`)].join('\n');
+  return [
+    facts,
+    ...section('not kept:', restore.not_kept ?? []),
+    ...section('notes:', restore.notes ?? []),
+  ].join('\n');
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [title, ...lines.map((line) => `  - ${line}`)];
 }

@@ -31,6 +31,7 @@ export const errorCatalogue = {
   InstanceUnreachable: 'retryable',
   InstanceRefused: 'final',
   InstanceBusy: 'retryable',
+  ConnectionMissing: 'final',
   InstanceFull: 'final',
   ToolMissing: 'final',
   ToolFailed: 'final',

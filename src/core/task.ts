@@ -1,11 +1,17 @@
-/** A task is the unit of work behind a backup or a restore. Its row is the truth that users see. */
+/** A task is the unit of work behind a backup, a restore or a copy. Its row is the truth that users see. */
 
 /** The status words of the wire contract; none is ever added. */
 export const taskStatuses = ['queued', 'running', 'done', 'failed', 'deleted'] as const;
 export type TaskStatus = (typeof taskStatuses)[number];
 
-export const taskKinds = ['backup', 'restore'] as const;
+export const taskKinds = ['backup', 'restore', 'copy'] as const;
 export type TaskKind = (typeof taskKinds)[number];
+
+/**
+ * The queue of copies: any worker makes them, whatever its pool, since they need the stores and not the instance. It is one of its
+ * own, so that no backup or restore waits for a copy. No pool of an instance can have this name.
+ */
+export const copyPool = '.copies';
 
 /** What a running task is doing, for progress displays. */
 export type TaskPhase = 'preparing' | 'transferring' | 'verifying' | 'switching';

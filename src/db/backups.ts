@@ -75,6 +75,11 @@ export async function findBackup(db: Reader, instanceId: number, id: number): Pr
   return row && backupOf(row);
 }
 
+export async function findBackupById(db: Reader, id: number): Promise<Backup | undefined> {
+  const row = await selectBackups(db).where('backup.id', '=', id).executeTakeFirst();
+  return row && backupOf(row);
+}
+
 /** The backup, its task locked until the transaction ends. */
 export async function lockBackup(
   trx: WriteTransaction,

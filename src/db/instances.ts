@@ -9,7 +9,8 @@ export interface Instance {
   readonly name: string;
   readonly engine: string;
   readonly pool: string;
-  readonly connectionSealed: Uint8Array;
+  /** Null when it is not known (any more). */
+  readonly connectionSealed: Uint8Array | null;
   readonly backupGuid: string;
   readonly excludeFromAutoBackup: boolean;
   readonly state: InstanceState;

@@ -2,6 +2,7 @@ import { CompiledQuery, type Kysely } from 'kysely';
 import type { ErrorCode } from '../core/errors.ts';
 import type { TaskPhase, TaskStatus } from '../core/task.ts';
 import type { Backup } from './backups.ts';
+import type { CopyState } from './copies.ts';
 import type { Tables } from './schema.ts';
 import type { Task } from './tasks.ts';
 
@@ -23,6 +24,7 @@ export type ListedBackup = Pick<
     | 'startedAt'
     | 'statusChangedAt'
   >;
+  readonly copies: readonly CopyState[];
 };
 
 export interface ListedBackups {
@@ -78,6 +80,7 @@ type Row = [
   triggeredAt: number,
   startedAt: number | null,
   statusChangedAt: number,
+  copies: [store: string, status: TaskStatus, statusChangedAt: number][] | null,
 ];
 
 const moment = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`;
@@ -92,7 +95,14 @@ const listBackups = `/* prepared: list_backups */
           backup.id, backup.backup_id, backup.key_version, backup.size, backup.sha256, backup.engine_version,
           task.id, task.status, task.attempt, task.phase, task.bytes_in, ${moment('task.progress_at')},
           task.error_code, task.error_message, task.error_hint,
-          ${moment('task.triggered_at')}, ${moment('task.started_at')}, ${moment('task.status_changed_at')}
+          ${moment('task.triggered_at')}, ${moment('task.started_at')}, ${moment('task.status_changed_at')},
+          (
+            select json_agg(
+              json_build_array(copy.store, copying.status, ${moment('copying.status_changed_at')}) order by copy.store
+            )
+            from forestay.copies copy join forestay.tasks copying on copying.id = copy.task_id
+            where copy.backup_id = backup.id
+          )
         ) as item
         from forestay.backups backup join forestay.tasks task on task.id = backup.task_id
         where backup.instance_id = instance.id and task.status <> 'deleted'
@@ -105,7 +115,7 @@ const listBackups = `/* prepared: list_backups */
 function listedBackup(instanceId: number, row: Row): ListedBackup {
   const [id, backupId, keyVersion, size, sha256, engineVersion, ...ofTask] = row;
   const [taskId, status, attempt, phase, bytesIn, progressAt, ...more] = ofTask;
-  const [code, message, hint, triggeredAt, startedAt, statusChangedAt] = more;
+  const [code, message, hint, triggeredAt, startedAt, statusChangedAt, copies] = more;
   return {
     id,
     instanceId,
@@ -126,5 +136,10 @@ function listedBackup(instanceId: number, row: Row): ListedBackup {
       startedAt: startedAt === null ? null : new Date(startedAt),
       statusChangedAt: new Date(statusChangedAt),
     },
+    copies: (copies ?? []).map(([store, status, changedAt]) => ({
+      store,
+      status,
+      statusChangedAt: new Date(changedAt),
+    })),
   };
 }

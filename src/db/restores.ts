@@ -17,6 +17,8 @@ export interface Restore {
   readonly method: string | null;
   readonly switchMs: number | null;
   readonly notKept: readonly string[] | null;
+  /** What was noticed while the backup was looked for and read, a sentence each. */
+  readonly notes: readonly string[] | null;
   readonly undoUntil: Date | null;
   readonly undoneAt: Date | null;
   readonly task: Task;
@@ -33,6 +35,7 @@ const restoreColumns = [
   'restore.method',
   'restore.switch_ms',
   'restore.not_kept',
+  'restore.notes',
   'restore.undo_until',
   'restore.undone_at',
 ] as const;
@@ -51,6 +54,7 @@ function restoreOf(row: RestoreRow): Restore {
     method: row.method,
     switchMs: row.switch_ms,
     notKept: row.not_kept,
+    notes: row.notes,
     undoUntil: row.undo_until,
     undoneAt: row.undone_at,
     task: taskOf(row),
@@ -109,6 +113,7 @@ export async function insertRestore(
     sourceBackupId: string;
     passphraseSealed: Uint8Array | null;
     restoredFrom: Date;
+    notes?: readonly string[];
   },
 ): Promise<number> {
   const { id } = await trx
@@ -121,6 +126,7 @@ export async function insertRestore(
       source_backup_id: restore.sourceBackupId,
       passphrase_sealed: restore.passphraseSealed,
       restored_from: restore.restoredFrom,
+      notes: restore.notes ? JSON.stringify(restore.notes) : null,
     })
     .returning('id')
     .executeTakeFirstOrThrow();
@@ -130,7 +136,13 @@ export async function insertRestore(
 export async function describeRestore(
   trx: WriteTransaction,
   id: number,
-  report: { method: string; switchMs: number | null; notKept: readonly string[]; undoUntil: Date | null },
+  report: {
+    method: string;
+    switchMs: number | null;
+    notKept: readonly string[];
+    notes?: readonly string[];
+    undoUntil: Date | null;
+  },
 ): Promise<void> {
   await trx
     .updateTable('restores')
@@ -138,6 +150,7 @@ export async function describeRestore(
       method: report.method,
       switch_ms: report.switchMs,
       not_kept: JSON.stringify(report.notKept),
+      ...(report.notes && { notes: JSON.stringify(report.notes) }),
       undo_until: report.undoUntil,
     })
     .where('id', '=', id)

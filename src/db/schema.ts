@@ -14,6 +14,7 @@ export interface Tables {
   keys: KeyTable;
   tasks: TaskTable;
   backups: BackupTable;
+  copies: CopyTable;
   restores: RestoreTable;
   tokens: TokenTable;
   token_instances: TokenInstanceTable;
@@ -45,7 +46,8 @@ export interface InstanceTable {
   name: string;
   engine: string;
   pool: string;
-  connection_sealed: Uint8Array;
+  /** Null after the catalogue was rebuilt from a store that had no copy of the site's state. */
+  connection_sealed: Uint8Array | null;
   backup_guid: string;
   exclude_from_auto_backup: Generated<boolean>;
   state: Generated<InstanceState>;
@@ -103,6 +105,15 @@ export interface BackupTable {
   suffix: string | null;
 }
 
+interface CopyTable {
+  id: Generated<number>;
+  backup_id: number;
+  /** The name of the secondary store. */
+  store: string;
+  /** The task that makes the copy, which holds its state; replaced when one that failed is tried again later. */
+  task_id: number;
+}
+
 export interface RestoreTable {
   id: Generated<number>;
   task_id: number;
@@ -119,6 +130,8 @@ export interface RestoreTable {
   method: string | null;
   switch_ms: number | null;
   not_kept: Json<string[]> | null;
+  /** What was noticed while the backup was looked for and read, a sentence each. */
+  notes: Json<string[]> | null;
   /** Until when the replaced data is kept; null when there is none. */
   undo_until: Date | null;
   undone_at: Date | null;

@@ -138,13 +138,16 @@ export async function lockTask(trx: WriteTransaction, id: number): Promise<Task 
 
 /**
  * Whether the task must wait: its instance has a running task, a restore that was asked for earlier, or an undo under way.
+ * Copies have nothing to do with the instance: they wait for nobody, and nobody waits for them.
  */
 export async function mustWait(trx: WriteTransaction, task: Task): Promise<boolean> {
+  if (task.kind === 'copy') return false;
   const other = await trx
     .selectFrom('tasks')
     .select('id')
     .where('instance_id', '=', task.instanceId)
     .where('id', '!=', task.id)
+    .where('kind', '!=', 'copy')
     .where((where) =>
       where.or([
         where('status', '=', 'running'),
@@ -198,11 +201,13 @@ export async function markCancelRequested(trx: WriteTransaction, id: number, now
     .execute();
 }
 
+/** The backups and restores of an instance that are queued or running. */
 export async function unfinishedTasks(db: Reader, instanceId: number): Promise<Task[]> {
   const rows = await db
     .selectFrom('tasks as task')
     .select(taskColumns)
     .where('task.instance_id', '=', instanceId)
+    .where('task.kind', '!=', 'copy')
     .where('task.status', 'in', ['queued', 'running'])
     .orderBy('task.id')
     .execute();

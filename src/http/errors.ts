@@ -28,6 +28,7 @@ export const statusOf = {
   IncompatibleBackup: 422,
   InstanceUnreachable: 422,
   InstanceRefused: 422,
+  ConnectionMissing: 422,
   InstanceBusy: 409,
   InstanceFull: 422,
   ToolMissing: 422,

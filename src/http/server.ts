@@ -10,6 +10,7 @@ import { V0ErrorBody } from './documented.ts';
 import { sendError } from './errors.ts';
 import { healthRoutes } from './health.ts';
 import { addBodyParsers } from './json-body.ts';
+import { metricsRoutes } from './metrics.ts';
 import { addNotFound } from './not-found.ts';
 import { addOpenApi, addOpenApiRoutes } from './openapi.ts';
 import { addRequestLog, requestId } from './request-log.ts';
@@ -23,6 +24,7 @@ import { disasterRecoveryRoutes, PerformedBody, PreparedBody } from './v1/disast
 import { downloadRoutes } from './v1/download.ts';
 import { EngineBody, engineRoutes } from './v1/engines.ts';
 import { InstanceBody, instanceRoutes, RegisteredInstanceBody } from './v1/instances.ts';
+import { RecoveryPointBody, recoveryPointRoutes } from './v1/recovery-points.ts';
 import { RestoreBody, restoreRoutes } from './v1/restores.ts';
 import { CreatedTokenBody, TokenBody, tokenRoutes } from './v1/tokens.ts';
 import { validatorCompiler } from './validation.ts';
@@ -31,6 +33,7 @@ const sharedSchemas = [
   ...[ErrorBody, V0ErrorBody, MessageBody, V0ListBody, BackupBody, BackupRequestedBody, RestoreRequestedBody],
   ...[
     RestoreBody,
+    RecoveryPointBody,
     InstanceBody,
     RegisteredInstanceBody,
     EngineBody,
@@ -95,10 +98,12 @@ export async function createServer(settings: HttpSettings): Promise<App> {
   backupRoutes(app, context);
   downloadRoutes(app, context);
   restoreRoutes(app, context);
+  recoveryPointRoutes(app, context);
   backupConfigRoutes(app, context);
   disasterRecoveryRoutes(app, context);
   tokenRoutes(app, context);
   healthRoutes(app, context);
+  metricsRoutes(app, context);
   await app.ready();
   return app;
 }

@@ -11,8 +11,10 @@ import type { BackupSource } from '../engines/engine.ts';
 import { sealData } from '../pipeline/seal.ts';
 import { encodeManifest, signManifest, verifyManifest } from '../pipeline/signature.ts';
 import { type Context, engineOf, openConnection, openKey } from './context.ts';
+import { attemptKeys } from './discard-backup.ts';
+import { requestCopies } from './request-copies.ts';
 import type { RunningAttempt } from './running-attempt.ts';
-import { isComplete, readStoredBackup } from './stored-backup.ts';
+import { isComplete, readManifest } from './stored-backup.ts';
 
 /**
  * Takes one backup. Promise 1, done means restorable: the engine's stream ends cleanly only if the source finished, the
@@ -34,6 +36,7 @@ export async function backUp(context: Context, run: RunningAttempt): Promise<voi
       dataName: manifest.data.name,
       suffix: manifest.suffix,
     });
+    await requestCopies(context, trx, backup);
   });
 }
 
@@ -51,34 +54,15 @@ async function finishedEarlier(
   const [store] = context.stores;
   const guid = backupGuidOf(backup.backupId);
   try {
-    const stored = await readStoredBackup(store, guid, backup.backupId, run.signal);
-    await verifyManifest(stored.manifest, passphrase);
-    if (await isComplete(stored, run.signal)) return stored.manifest;
+    const manifest = await readManifest(store, guid, backup.backupId, run.signal);
+    await verifyManifest(manifest, passphrase);
+    if (await isComplete(store, manifest, run.signal)) return manifest;
   } catch (error) {
     // Only what says that there is no good backup leads to a new one; a store that is away does not.
     if (!(error instanceof ForestayError) || error.retryable || run.signal.aborted) throw error;
   }
   await store.delete(attemptKeys(backup.backupId, run.task.attempt - 1), run.signal);
   return undefined;
-}
-
-/**
- * Removes whatever the attempts of a backup left in the store. Only for a backup whose task has ended as failed or
- * deleted: while it has not, another attempt may yet find those objects whole and call them done.
- */
-export async function discardBackupObjects(
-  context: Context,
-  backup: Backup,
-  signal: AbortSignal,
-): Promise<void> {
-  await context.stores[0].delete(attemptKeys(backup.backupId, Math.max(1, backup.task.attempt)), signal);
-}
-
-/** Every object that attempts 1 to `attempts` of a backup may have written, in the order in which they must go. */
-function attemptKeys(backupId: string, attempts: number): string[] {
-  const guid = backupGuidOf(backupId);
-  const names = Array.from({ length: attempts }, (_, index) => dataName(index + 1));
-  return [manifestKey(guid, backupId), ...names.map((name) => dataKey(guid, backupId, name))];
 }
 
 interface Subject {

@@ -53,6 +53,11 @@ export function engineOf(context: Context, name: string): Engine {
 }
 
 export function openConnection(context: Context, instance: Instance): Connection {
+  if (!instance.connectionSealed) {
+    throw new ForestayError('ConnectionMissing', 'It is not known how to reach this instance.', {
+      hint: 'The catalogue was rebuilt without it. An operator sets it: forestay instance change, or PATCH /v1/instances/:guid with a connection.',
+    });
+  }
   const json = unseal(context.masterKey, connectionBinding(instance.guid), instance.connectionSealed);
   return engineOf(context, instance.engine).parseConnection(JSON.parse(json));
 }

@@ -1,10 +1,11 @@
 import { ForestayError } from '../core/errors.ts';
 import { isFinished } from '../core/task.ts';
 import { type Backup, backupsInUse, lockBackup } from '../db/backups.ts';
+import { endCopies } from '../db/copies.ts';
 import { lockInstance } from '../db/instances.ts';
 import { endUnclaimedTask } from '../db/tasks.ts';
-import { discardBackupObjects } from './back-up.ts';
 import type { Context } from './context.ts';
+import { discardBackupObjects } from './discard-backup.ts';
 
 /**
  * Deletes a backup: first the row says so, then manifest and data go, so that a crash in between leaves orphans for the
@@ -43,5 +44,7 @@ async function markDeleted(
       hint: 'Wait until the restore has finished, or cancel it.',
     });
   }
-  await endUnclaimedTask(trx, backup.task.id, { status: 'deleted', at: new Date() });
+  const at = new Date();
+  await endUnclaimedTask(trx, backup.task.id, { status: 'deleted', at });
+  await endCopies(trx, backup.id, at);
 }

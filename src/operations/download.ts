@@ -6,10 +6,9 @@ import { type Backup, findBackup } from '../db/backups.ts';
 import { findInstance, findKey, newestUserKeyVersion } from '../db/instances.ts';
 import { encodeA9s } from '../pipeline/a9s.ts';
 import { openData } from '../pipeline/open.ts';
-import { verifyManifest } from '../pipeline/signature.ts';
-import { type ByteRange, verifiedChunks } from '../pipeline/verified-chunks.ts';
+import type { ByteRange } from '../pipeline/verified-chunks.ts';
 import { type Context, openKey } from './context.ts';
-import { dataReader, findStoredBackup } from './stored-backup.ts';
+import { findStoredBackup, storedBytes } from './stored-backup.ts';
 
 /**
  * `a9s`: what the upstream guide opens, made on the fly, so its length is not known. `stored`: the bytes as they lie in the
@@ -42,19 +41,16 @@ export async function openDownload(
     throw new ForestayError('BackupNotFound', `There is no backup ${id} of this instance.`);
   }
   await refuseUnopenable(context, backup, wanted);
-  const stored = await findStoredBackup(
-    context.stores,
-    backupGuidOf(backup.backupId),
-    backup.backupId,
-    signal,
-  );
-  const { manifest } = stored;
   const passphrase = await openKey(context, context.db, instance, backup.keyVersion);
-  const keys = await verifyManifest(manifest, passphrase);
-  const read = dataReader(stored);
+  const { backupId } = backup;
+  const source = { backupGuid: backupGuidOf(backupId), backupId, passphrase };
+  const stored = await findStoredBackup(context.stores, source, signal);
+  const { manifest, keys } = stored;
+  const onNote = (note: string) => context.log.warn({ backup_id: backupId }, note);
+  for (const note of stored.notes) onNote(note);
 
   if (wanted.form === 'stored') {
-    const chunks = verifiedChunks({ manifest, read, signal, ...(wanted.range && { range: wanted.range }) });
+    const chunks = storedBytes(stored, { range: wanted.range, signal, onNote });
     return {
       stream: Readable.from(chunks, { objectMode: false, signal }),
       fileName: `${backup.backupId}${manifest.suffix}${manifest.compression === 'zstd' ? '.zst' : ''}.enc`,
@@ -63,7 +59,7 @@ export async function openDownload(
       opensWith: storedOpensWith(manifest),
     };
   }
-  const plain = openData({ chunks: verifiedChunks({ manifest, read, signal }), manifest, keys, signal });
+  const plain = openData({ chunks: storedBytes(stored, { signal, onNote }), manifest, keys, signal });
   return {
     stream: encodeA9s(plain, passphrase, signal),
     fileName: `${backup.backupId}${manifest.suffix}.gz.enc`,

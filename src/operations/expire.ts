@@ -1,9 +1,10 @@
 import { applyRetention } from '../core/retention.ts';
 import { type Backup, backupsInUse, listBackups } from '../db/backups.ts';
+import { endCopies } from '../db/copies.ts';
 import { listInstances, lockInstance } from '../db/instances.ts';
 import { endUnclaimedTask } from '../db/tasks.ts';
-import { discardBackupObjects } from './back-up.ts';
 import type { Context } from './context.ts';
+import { discardBackupObjects } from './discard-backup.ts';
 
 /** Deletes what the retention rule lets go, oldest first, in all instances that are in care. A deleted instance keeps its backups. */
 export async function expire(context: Context, now: Date, signal: AbortSignal): Promise<void> {
@@ -39,7 +40,9 @@ async function deleteExpired(
       }));
     const verdicts = applyRetention(good, context.retention, now).filter(({ action }) => action === 'remove');
     for (const { backup } of verdicts) {
-      await endUnclaimedTask(trx, backup.row.task.id, { status: 'deleted', at: new Date() });
+      const at = new Date();
+      await endUnclaimedTask(trx, backup.row.task.id, { status: 'deleted', at });
+      await endCopies(trx, backup.row.id, at);
     }
     return verdicts.map(({ backup, reason }) => ({ row: backup.row, reason })).reverse();
   });

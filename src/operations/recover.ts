@@ -1,8 +1,7 @@
 import { isGuid, parseBackupId } from '../core/backup.ts';
-import { ForestayError, hasCode } from '../core/errors.ts';
+import { ForestayError, hasCode, toForestayError } from '../core/errors.ts';
 import { seal } from '../core/sealing.ts';
 import type { Instance } from '../db/instances.ts';
-import { verifyManifest } from '../pipeline/signature.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type Context, engineOf, openConnection } from './context.ts';
 import { requireInstance, requireLockedInstance } from './instances.ts';
@@ -24,9 +23,12 @@ export async function requestRecovery(
   const instance = await requireInstance(context, guid);
   // Asked before the stores are, so that the answer does not wait for them; the transaction asks again.
   await refuseSecondRestore(context.db, instance);
-  const stored = await newestWhole(context.stores, request.backupGuid.toLowerCase(), signal);
+  const { stored, notes } = await newestWhole(
+    context.stores,
+    { guidOrId: request.backupGuid.toLowerCase(), passphrase: request.encryptionKey },
+    signal,
+  );
   const { manifest } = stored;
-  await verifyManifest(manifest, request.encryptionKey);
   await refuseIncompatible(context, instance, stored, signal);
 
   return context.db.transaction().execute(async (trx) => {
@@ -37,6 +39,7 @@ export async function requestRecovery(
       sourceBackupId: manifest.backup_id,
       passphraseSealed: seal(context.masterKey, binding, request.encryptionKey),
       restoredFrom: new Date(manifest.started_at),
+      notes,
     });
   });
 }
@@ -65,28 +68,33 @@ async function refuseIncompatible(
   );
 }
 
-/** The newest backup under a GUID, or the one that a `backup_id` names, that some store holds whole. */
+/** The newest backup under a GUID, or the one that a `backup_id` names, that some store holds whole; and what users should know of the search. */
 async function newestWhole(
   stores: readonly ObjectStore[],
-  guidOrId: string,
+  wanted: { guidOrId: string; passphrase: string },
   signal: AbortSignal,
-): Promise<StoredBackup> {
+): Promise<{ stored: StoredBackup; notes: string[] }> {
+  const { guidOrId, passphrase } = wanted;
   const fork = parseBackupId(guidOrId);
   if (!fork && !isGuid(guidOrId)) {
     throw new ForestayError('BadRequest', 'backup_guid must be a GUID, or the backup_id of one backup.');
   }
-  const backupIds = fork ? [guidOrId] : await backupIdsUnder(stores, guidOrId, signal);
+  const { backupIds, notes } = fork
+    ? { backupIds: [guidOrId], notes: [] }
+    : await backupIdsUnder(stores, guidOrId, signal);
   const backupGuid = fork?.backupGuid ?? guidOrId;
   let reason: unknown;
   for (const backupId of backupIds) {
     try {
-      return await findStoredBackup(stores, backupGuid, backupId, signal);
+      const stored = await findStoredBackup(stores, { backupGuid, backupId, passphrase }, signal);
+      return { stored, notes };
     } catch (error) {
       if (signal.aborted) throw error;
       // A damaged or half-deleted backup is passed over for an older one; a store that does not answer is not.
       if (!hasCode(error, 'BackupDamaged', 'BackupNotFound', 'ObjectMissing', 'IncompatibleBackup'))
         throw error;
       reason ??= error;
+      notes.push(`The newer backup ${backupId} was passed over: ${error.message}`);
     }
   }
   if (reason && !hasCode(reason, 'BackupNotFound')) throw reason;
@@ -95,13 +103,14 @@ async function newestWhole(
   });
 }
 
-/** The ids of all backups with a manifest under a GUID, in any store, newest first. */
+/** The ids of all backups with a manifest under a GUID, in any store, newest first. One store that answers with some is enough. */
 async function backupIdsUnder(
   stores: readonly ObjectStore[],
   backupGuid: string,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<{ backupIds: string[]; notes: string[] }> {
   const found = new Map<string, number>();
+  const notes: string[] = [];
   let reason: unknown;
   for (const store of stores) {
     try {
@@ -113,8 +122,11 @@ async function backupIdsUnder(
     } catch (error) {
       if (signal.aborted) throw error;
       reason ??= error;
+      notes.push(
+        `${store.name} could not be looked through, and may hold a newer backup: ${toForestayError(error).message}`,
+      );
     }
   }
   if (found.size === 0 && reason) throw reason;
-  return [...found].sort(([, a], [, b]) => b - a).map(([backupId]) => backupId);
+  return { backupIds: [...found].sort(([, a], [, b]) => b - a).map(([backupId]) => backupId), notes };
 }

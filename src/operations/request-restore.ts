@@ -46,6 +46,7 @@ export async function insertRequestedRestore(
     sourceBackupId: string;
     passphraseSealed: Uint8Array | null;
     restoredFrom: Date;
+    notes?: readonly string[];
   },
 ): Promise<{ id: number }> {
   await refuseSecondRestore(trx, instance);

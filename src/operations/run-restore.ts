@@ -6,14 +6,15 @@ import { findInstanceById, type Instance } from '../db/instances.ts';
 import { describeRestore, findRestoreByTask, markSettled, type Restore } from '../db/restores.ts';
 import { endAttempt } from '../db/task-attempts.ts';
 import type { Task } from '../db/tasks.ts';
-import type { RestoreReport } from '../engines/engine.ts';
+import type { RestoreReport as EngineReport } from '../engines/engine.ts';
 import { openData } from '../pipeline/open.ts';
-import { verifyManifest } from '../pipeline/signature.ts';
-import { verifiedChunks } from '../pipeline/verified-chunks.ts';
 import { type Context, engineOf, openConnection, openKey, undoHours } from './context.ts';
 import { discardReplacedData } from './discard-replaced.ts';
 import type { RunningAttempt } from './running-attempt.ts';
-import { dataReader, findStoredBackup, type StoredBackup } from './stored-backup.ts';
+import { findStoredBackup, type StoredBackup, storedBytes } from './stored-backup.ts';
+
+/** What the engine tells of a restore, and what was noticed while the backup was looked for and read. */
+type RestoreReport = EngineReport & { readonly notes?: readonly string[] };
 
 /**
  * Runs one restore, of an own backup or one of another site. Promise 2: every byte is checked before the engine gets it,
@@ -98,12 +99,7 @@ async function stageAndSwitch(
   run: RunningAttempt,
 ): Promise<RestoreReport> {
   const engine = engineOf(context, instance.engine);
-  const stored = await findStoredBackup(
-    context.stores,
-    backupGuidOf(restore.sourceBackupId),
-    restore.sourceBackupId,
-    run.signal,
-  );
+  const stored = await findOwnBackup(context, instance, restore, run.signal);
   const { manifest } = stored;
   if (manifest.engine !== engine.name) {
     throw new ForestayError(
@@ -111,15 +107,16 @@ async function stageAndSwitch(
       `The backup is of engine ${manifest.engine}, the instance of ${engine.name}.`,
     );
   }
+  const notes = [...(restore.notes ?? []), ...stored.notes];
   const bytes = openData({
-    chunks: verifiedChunks({ manifest, read: dataReader(stored), signal: run.signal }),
+    chunks: storedBytes(stored, { signal: run.signal, onNote: (note) => notes.push(note) }),
     manifest,
-    keys: await openOwnKeys(stored, await passphraseOf(context, instance, restore)),
+    keys: stored.keys,
     signal: run.signal,
     onProgress: ({ bytesIn, bytesOut }) => run.setBytes(bytesOut, bytesIn),
   });
   run.setPhase('transferring');
-  return engine.restore(
+  const report = await engine.restore(
     openConnection(context, instance),
     bytes,
     {
@@ -131,6 +128,7 @@ async function stageAndSwitch(
     },
     run.signal,
   );
+  return { ...report, notes };
 }
 
 async function passphraseOf(context: Context, instance: Instance, restore: Restore): Promise<string> {
@@ -153,18 +151,23 @@ export function restorePassphraseBinding(instanceGuid: string, sourceBackupId: s
 }
 
 /** The passphrase was right when the restore was asked for, so a mismatch now means that the manifest is not. */
-async function openOwnKeys(stored: StoredBackup, passphrase: string) {
+async function findOwnBackup(
+  context: Context,
+  instance: Instance,
+  restore: Restore,
+  signal: AbortSignal,
+): Promise<StoredBackup> {
+  const { sourceBackupId: backupId } = restore;
+  const passphrase = await passphraseOf(context, instance, restore);
   try {
-    return await verifyManifest(stored.manifest, passphrase);
+    const wanted = { backupGuid: backupGuidOf(backupId), backupId, passphrase };
+    return await findStoredBackup(context.stores, wanted, signal);
   } catch (error) {
     if (!hasCode(error, 'EncryptionKeyMismatch')) throw error;
     throw new ForestayError(
       'BackupDamaged',
       'The manifest of the backup was changed: its signature is not right.',
-      {
-        hint: 'Use another backup, or the copy of this one in another store.',
-        cause: error,
-      },
+      { hint: 'Use another backup.', cause: error },
     );
   }
 }

@@ -15,8 +15,10 @@ import {
   type Task,
   type TaskError,
 } from '../db/tasks.ts';
-import { backUp, discardBackupObjects } from './back-up.ts';
+import { backUp } from './back-up.ts';
 import type { Context } from './context.ts';
+import { copyBackup } from './copy-backup.ts';
+import { discardBackupObjects } from './discard-backup.ts';
 import { runRestore, settleFailedRestore } from './run-restore.ts';
 import { watchAttempt } from './running-attempt.ts';
 
@@ -39,7 +41,7 @@ export async function runTask(
   context.log.info(about, 'task started');
   try {
     await using run = watchAttempt(context.db, task, signal);
-    await (task.kind === 'backup' ? backUp(context, run) : runRestore(context, run));
+    await workOf[task.kind](context, run);
     context.log.info(about, 'task done');
   } catch (thrown) {
     if (hasCode(thrown, 'AttemptSuperseded')) {
@@ -50,6 +52,8 @@ export async function runTask(
     await settleFailure(context, task, thrown, signal.aborted);
   }
 }
+
+const workOf = { backup: backUp, restore: runRestore, copy: copyBackup } as const;
 
 /** Only the job that the task names may claim it, and only when no other task of the instance is in its way. */
 async function claim(context: Context, job: { taskId: number; jobId: string }): Promise<Task | undefined> {

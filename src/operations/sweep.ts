@@ -3,7 +3,7 @@ import { type Backup, listAllBackups } from '../db/backups.ts';
 import { findInstanceById, type Instance, listInstances } from '../db/instances.ts';
 import { describeRestore, markSettled, unsettledRestores } from '../db/restores.ts';
 import { completeTask } from '../db/tasks.ts';
-import type { ObjectInfo } from '../storage/object-store.ts';
+import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts';
 import type { Context } from './context.ts';
 import { discardExpiredUndo } from './discard-replaced.ts';
 import { switchedEarlier, undoLimit } from './run-restore.ts';
@@ -20,9 +20,17 @@ export async function sweep(context: Context, now: Date, signal: AbortSignal): P
   await settleRestores(context, signal);
   await discardExpiredUndo(context, now, signal);
   const before = new Date(now.getTime() - orphanAgeMs);
-  for (const instance of await listInstances(context.db))
-    await removeOrphans(context, instance, before, signal);
-  await context.stores[0].removeAbandonedPuts?.(before, signal);
+  const instances = await listInstances(context.db);
+  for (const store of context.stores) {
+    try {
+      for (const instance of instances) await removeOrphans(context, store, instance, before, signal);
+      await store.removeAbandonedPuts?.(before, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // The other stores need not wait for one that is away.
+      context.log.warn({ err: error, store: store.name }, 'a store could not be swept');
+    }
+  }
 }
 
 /** Removes the staging of restores that failed when nobody could, or completes them when they turn out to have switched. */
@@ -55,11 +63,11 @@ async function settleRestores(context: Context, signal: AbortSignal): Promise<vo
 
 async function removeOrphans(
   context: Context,
+  store: ObjectStore,
   instance: Instance,
   before: Date,
   signal: AbortSignal,
 ): Promise<void> {
-  const [store] = context.stores;
   const known = new Map(
     (await listAllBackups(context.db, instance.id)).map((backup) => [backup.backupId, backup]),
   );
@@ -71,7 +79,10 @@ async function removeOrphans(
   orphans.sort((a, b) => Number(b.endsWith('/manifest.json')) - Number(a.endsWith('/manifest.json')));
   if (orphans.length === 0) return;
   await store.delete(orphans, signal);
-  context.log.info({ instance_id: instance.guid, objects: orphans.length }, 'orphans removed from the store');
+  context.log.info(
+    { instance_id: instance.guid, store: store.name, objects: orphans.length },
+    'orphans removed from a store',
+  );
 }
 
 /** Objects of a backup whose row says that it has ended and does not have them. A row comes before its objects, always. */

@@ -68,6 +68,7 @@ export const backup: BackupBody = {
   sha256: 'a'.repeat(64),
   engine_version: '15.18',
   attempt: 1,
+  copies: [{ store: 's3://elsewhere', status: 'done', finished_at: time }],
 };
 
 export const restore: RestoreBody = {
@@ -84,6 +85,7 @@ export const restore: RestoreBody = {
   method: 'staged',
   switch_ms: 41,
   not_kept: ['The role reporting does not exist in the instance.'],
+  notes: [],
   undo_until: '2026-02-01T12:00:00.000Z',
   undone_at: null,
 };

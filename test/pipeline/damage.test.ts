@@ -186,7 +186,7 @@ describe('verified chunks', () => {
   const read = (range?: ByteRange) =>
     verifiedChunks({
       manifest: backup.manifest,
-      read: readerOf(backup.stored),
+      sources: [{ name: 'store', read: readerOf(backup.stored) }],
       signal: never,
       ...(range && { range }),
     });
@@ -218,13 +218,24 @@ describe('verified chunks', () => {
       return readerOf(backup.stored)(range);
     };
     const range = { start: 2500, end: 3500 };
-    await collect(verifiedChunks({ manifest: backup.manifest, read: counted, range, signal: never }));
+    await collect(
+      verifiedChunks({
+        manifest: backup.manifest,
+        sources: [{ name: 'store', read: counted }],
+        range,
+        signal: never,
+      }),
+    );
     expect(asked).toEqual([{ start: 2000, end: 4000 }]);
   });
 
   test('are refused at the end when the digest of the whole is not right', async () => {
     const manifest = { data: { ...backup.manifest.data, sha256: other.manifest.data.sha256 } };
-    const chunks = verifiedChunks({ manifest, read: readerOf(backup.stored), signal: never });
+    const chunks = verifiedChunks({
+      manifest,
+      sources: [{ name: 'store', read: readerOf(backup.stored) }],
+      signal: never,
+    });
     await expect(collect(chunks)).rejects.toMatchObject({ code: 'BackupDamaged' });
   });
 
@@ -232,12 +243,17 @@ describe('verified chunks', () => {
     const unavailable = new ForestayError('StoreUnavailable', 'the store does not answer');
     const failing = verifiedChunks({
       manifest: backup.manifest,
-      read: async () =>
-        new Readable({
-          read() {
-            this.destroy(unavailable);
-          },
-        }),
+      sources: [
+        {
+          name: 'store',
+          read: async () =>
+            new Readable({
+              read() {
+                this.destroy(unavailable);
+              },
+            }),
+        },
+      ],
       signal: never,
     });
     await expect(collect(failing)).rejects.toBe(unavailable);
@@ -248,15 +264,26 @@ describe('verified chunks', () => {
       if (streams.push(stream) === 1) stream.push(backup.stored.subarray(0, 1500));
       return stream;
     };
-    for await (const _ of verifiedChunks({ manifest: backup.manifest, read: silent, signal: never })) break;
+    for await (const _ of verifiedChunks({
+      manifest: backup.manifest,
+      sources: [{ name: 'store', read: silent }],
+      signal: never,
+    }))
+      break;
     const signal = AbortSignal.timeout(20);
     await expect(
-      collect(verifiedChunks({ manifest: backup.manifest, read: silent, signal })),
+      collect(
+        verifiedChunks({ manifest: backup.manifest, sources: [{ name: 'store', read: silent }], signal }),
+      ),
     ).rejects.toMatchObject({
       code: 'Canceled',
     });
     const keys = await verifyManifest(backup.manifest, passphrase);
-    const chunks = verifiedChunks({ manifest: backup.manifest, read: silent, signal: never });
+    const chunks = verifiedChunks({
+      manifest: backup.manifest,
+      sources: [{ name: 'store', read: silent }],
+      signal: never,
+    });
     const opened = openData({ chunks, manifest: backup.manifest, keys, signal: never });
     opened.resume();
     await expect.poll(() => streams.length).toBe(3);

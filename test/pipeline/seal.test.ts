@@ -205,7 +205,7 @@ test('promise 7: memory does not grow with the data', { timeout: 120_000 }, asyn
   const held = Buffer.concat(stored);
   const chunks = verifiedChunks({
     manifest: { data: { name: 'data', ...data } },
-    read: readerOf(held, 65_536),
+    sources: [{ name: 'store', read: readerOf(held, 65_536) }],
     signal: never,
   });
   let opened = 0;

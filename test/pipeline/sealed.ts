@@ -43,7 +43,11 @@ export async function openBackup(
 ): Promise<Buffer> {
   const keys = await verifyManifest(manifest, passphrase);
   const chunks = (async function* () {
-    for await (const chunk of verifiedChunks({ manifest, read: readerOf(stored), signal: never })) {
+    for await (const chunk of verifiedChunks({
+      manifest,
+      sources: [{ name: 'store', read: readerOf(stored) }],
+      signal: never,
+    })) {
       passedOn.push(chunk);
       yield chunk;
     }

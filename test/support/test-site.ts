@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { RetentionPolicy } from '../../src/core/retention.ts';
+import { copyPool } from '../../src/core/task.ts';
 import { listBackups } from '../../src/db/backups.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { type Database, openDatabase } from '../../src/db/open.ts';
@@ -43,6 +44,8 @@ export interface TestSiteOptions {
   readonly storeRoot?: string;
   /** Wraps the directory store, to make it fail. */
   readonly wrapStore?: (store: ObjectStore) => ObjectStore;
+  /** Stores that backups are copied to. */
+  readonly secondaries?: readonly ObjectStore[];
   readonly engines?: readonly Engine[];
   readonly retention?: RetentionPolicy;
 }
@@ -70,6 +73,7 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
   await boss.start();
   stack.defer(() => boss.stop({ graceful: false, close: true }));
   await prepareQueue(boss, 'default');
+  await prepareQueue(boss, copyPool);
   const storeRoot = options.storeRoot ?? path.join(folder, 'store');
   await prepareFilesystemStore(storeRoot);
   const store = createFilesystemStore({ root: storeRoot });
@@ -78,7 +82,7 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
   const context: Context = {
     db: database.kysely,
     engines: new Map([engine, ...(options.engines ?? [])].map((each) => [each.name, each])),
-    stores: [options.wrapStore?.(store) ?? store],
+    stores: [options.wrapStore?.(store) ?? store, ...(options.secondaries ?? [])],
     siteId: await identifySite(database.kysely, masterKey),
     masterKey,
     minKeyLength: 8,
@@ -97,6 +101,8 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
     engine,
     logLines,
     async startWorker() {
+      const copying = await startWorker(context, boss, { pool: copyPool, concurrency: 1 });
+      owned.defer(() => copying.close());
       const worker = await startWorker(context, boss, { pool: 'default', concurrency: 2 });
       owned.defer(() => worker.close());
       return worker;

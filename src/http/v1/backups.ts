@@ -3,6 +3,7 @@ import { isDownloadable } from '../../core/backup.ts';
 import { ForestayError } from '../../core/errors.ts';
 import { shareReads } from '../../core/share-reads.ts';
 import { findBackup } from '../../db/backups.ts';
+import { copiesOf } from '../../db/copies.ts';
 import { newestUserKeyVersion } from '../../db/instances.ts';
 import { type ListedBackup, listBackupsOf } from '../../db/listings.ts';
 import { cancelBackup } from '../../operations/cancel.ts';
@@ -54,6 +55,14 @@ export const BackupBody = Type.Object(
     sha256: NullableString('Of the stored bytes, in hex; null until done.'),
     engine_version: NullableString('Version of the server the data came from; null until done.'),
     attempt: Type.Integer({ description: 'How many times a worker started it.' }),
+    copies: Type.Array(
+      Type.Object({
+        store: Type.String({ description: 'The secondary store.' }),
+        status: TaskStatusWord,
+        finished_at: Time('When the status last changed.'),
+      }),
+      { description: 'The copies in secondary stores.' },
+    ),
   },
   { $id: 'Backup' },
 );
@@ -133,7 +142,8 @@ export function backupRoutes(app: App, context: HttpContext): void {
       const id = parseId(request.params.id);
       const backup = id && (await findBackup(operations.db, instance.id, id));
       if (!backup) throw backupNotFound();
-      return bodyOf(backup, await newestUserKeyVersion(operations.db, instance.id));
+      const copies = await copiesOf(operations.db, id);
+      return bodyOf({ ...backup, copies }, await newestUserKeyVersion(operations.db, instance.id));
     },
   );
 
@@ -234,6 +244,11 @@ function bodyOf(backup: ListedBackup, newestUserKey: number | null): BackupBody 
     key_version: backup.keyVersion,
     sha256: backup.sha256,
     engine_version: backup.engineVersion,
+    copies: backup.copies.map(({ store, status, statusChangedAt }) => ({
+      store,
+      status,
+      finished_at: statusChangedAt.toISOString(),
+    })),
   };
 }
 

@@ -53,6 +53,12 @@ export const RestoreBody = Type.Object(
       description:
         'What the backup holds that the instance could not take, a sentence each; null until done.',
     }),
+    notes: Type.Unsafe<string[] | null>({
+      type: ['array', 'null'],
+      items: { type: 'string' },
+      description:
+        'What was noticed while the backup was looked for and read, a sentence each: that a copy in another store was used, say; null until done.',
+    }),
     undo_until: NullableTime('Until when the replaced data is kept for an undo; null when there is none.'),
     undone_at: NullableTime('When the restore was undone.'),
   },
@@ -150,6 +156,7 @@ function bodyOf(restore: Restore): RestoreBody {
     method: restore.method,
     switch_ms: restore.switchMs,
     not_kept: restore.notKept && [...restore.notKept],
+    notes: restore.notes && [...restore.notes],
     undo_until: restore.undoUntil?.toISOString() ?? null,
     undone_at: restore.undoneAt?.toISOString() ?? null,
   };
