@@ -54,20 +54,23 @@ function folderOf(url: string): string | undefined {
 
 interface OpenedStore {
   readonly store: ObjectStore;
-  /** By which it is recognised; undefined where its URL says all there is. */
-  readonly id?: string;
-  /** What was found when it was looked at, a sentence each. */
-  readonly findings: readonly string[];
+  /** Looks at it and, where it is one that can be set up, sets it up once. `knownId` is what an earlier look found. */
+  look(knownId: string | undefined): Promise<{
+    /** By which it is recognised; undefined where its URL says all there is. */
+    readonly id?: string;
+    /** What was found, a sentence each. */
+    readonly findings: readonly string[];
+  }>;
 }
 
-/** Makes the adapter for a store's URL and, where it is one that can be set up, sets it up once. */
+/** Makes the adapter for a store's URL. `lookRepeat` is for the look at it, which may be more impatient than later work. */
 async function openStore(
   url: string,
-  knownId: string | undefined,
   {
     signal = new AbortController().signal,
     repeat = repeatWith(usualPolicy),
-  }: { signal?: AbortSignal; repeat?: Repeat } = {},
+    lookRepeat = repeat,
+  }: { signal?: AbortSignal; repeat?: Repeat; lookRepeat?: Repeat } = {},
 ): Promise<OpenedStore> {
   const [, scheme] = /^([a-z0-9]+):/.exec(url) ?? [];
   switch (scheme) {
@@ -77,16 +80,26 @@ async function openStore(
         throw storeMisconfigured(
           'A file: store needs an absolute path, for example file:/var/lib/forestay/store.',
         );
-      const { id } = await prepareFilesystemStore(root, knownId === undefined ? {} : { expectedId: knownId });
-      return { store: createFilesystemStore({ root }), id, findings: [] };
+      return {
+        store: createFilesystemStore({ root }),
+        async look(knownId) {
+          const { id } = await prepareFilesystemStore(
+            root,
+            knownId === undefined ? {} : { expectedId: knownId },
+          );
+          return { id, findings: [] };
+        },
+      };
     }
     case 's3': {
       const location = parseS3Location(url);
       // Only where it is used: the SDK is large.
       const { examineS3Store } = await import('./storage/s3/prepare.ts');
       const { createS3Store } = await import('./storage/s3/store.ts');
-      const findings = await examineS3Store({ location, repeat }, signal);
-      return { store: retrying(createS3Store({ location, repeat }), repeat), findings };
+      return {
+        store: retrying(createS3Store({ location, repeat }), repeat),
+        look: async () => ({ findings: await examineS3Store({ location, repeat: lookRepeat }, signal) }),
+      };
     }
     default:
       // The URL is not repeated: that of another kind of store may hold credentials.
@@ -202,7 +215,8 @@ export async function examine(config: Config, secrets: Secrets, signal: AbortSig
   for (const [position, url] of urls.entries()) {
     const check = async () => {
       // Whoever asks the doctor wants to know now.
-      const { store, findings } = await openStore(url, knownIds.get(url), { signal, repeat: once });
+      const { store, look } = await openStore(url, { signal, repeat: once });
+      const { findings } = await look(knownIds.get(url));
       return [await examineStore(store, signal), ...findings].join('. ');
     };
     findings.push(await look(position === 0 ? 'primary store' : `secondary store ${position}`, check));
@@ -219,9 +233,9 @@ async function makeContext(
   log: Logger,
 ): Promise<Context> {
   const siteId = await identifySite(database.kysely, secrets.masterKey);
-  const primary = await openKnownStore(database, config.store);
+  const primary = await openPrimary(database, config.store);
   const secondaries: ObjectStore[] = [];
-  for (const url of config.secondaryStores) secondaries.push(await openKnownStore(database, url));
+  for (const url of config.secondaryStores) secondaries.push(await openSecondary(database, url, log));
   return {
     db: database.kysely,
     engines: makeEngines(config),
@@ -235,9 +249,23 @@ async function makeContext(
   };
 }
 
-async function openKnownStore(database: Database, url: string): Promise<ObjectStore> {
-  const { store, id } = await openStore(url, await knownStoreId(database.kysely, url));
+/** Without its primary store a site does not start; a secondary one may be away, and catches up. */
+async function openPrimary(database: Database, url: string): Promise<ObjectStore> {
+  const { store, look } = await openStore(url);
+  const { id } = await look(await knownStoreId(database.kysely, url));
   if (id !== undefined) await rememberStore(database.kysely, url, id);
+  return store;
+}
+
+async function openSecondary(database: Database, url: string, log: Logger): Promise<ObjectStore> {
+  const { store, look } = await openStore(url, { lookRepeat: once });
+  try {
+    const { id } = await look(await knownStoreId(database.kysely, url));
+    if (id !== undefined) await rememberStore(database.kysely, url, id);
+  } catch (error) {
+    if (!(error instanceof ForestayError && error.retryable)) throw error;
+    log.warn({ err: error, store: store.name }, 'a secondary store is away: copies wait for it');
+  }
   return store;
 }
 

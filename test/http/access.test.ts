@@ -38,6 +38,8 @@ const routes: [keyof typeof permissions, Method, string][] = [
   ['instance.change', 'PATCH', '/v1/instances/:guid'],
   ['backup.view', 'GET', '/v1/instances/:guid/backups'],
   ['backup.view', 'GET', '/v1/instances/:guid/backups/1'],
+  ['backup.view', 'GET', '/v1/instances/:guid/recovery-points'],
+  ['metrics.view', 'GET', '/metrics'],
   ['backup.view', 'GET', '/service-instances/:guid/backups'],
   ['backup.delete', 'DELETE', '/v1/instances/:guid/backups/999'],
   ['backup.cancel', 'POST', '/v1/instances/:guid/backups/999/cancel'],

@@ -5,6 +5,7 @@ export interface StoreFaults {
   beforePut?: ((key: string) => Promise<void>) | undefined;
   afterPut?: ((key: string) => Promise<void>) | undefined;
   beforeGet?: ((key: string) => Promise<void>) | undefined;
+  beforeDelete?: ((keys: readonly string[]) => Promise<void>) | undefined;
   onHead?: ((key: string, size: number) => number | undefined) | undefined;
 }
 
@@ -20,6 +21,10 @@ export function faultyStore(faults: StoreFaults): (store: ObjectStore) => Object
     async get(key, options) {
       await faults.beforeGet?.(key);
       return store.get(key, options);
+    },
+    async delete(keys, signal) {
+      await faults.beforeDelete?.(keys);
+      await store.delete(keys, signal);
     },
     async head(key, signal) {
       const info = await store.head(key, signal);

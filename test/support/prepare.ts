@@ -36,6 +36,7 @@ const requirements: readonly Requirement[] = [
     isMet: () => existsSync('/usr/bin/aws') && existsSync('/usr/bin/s3cmd'),
   },
   { what: 'zstd', packages: ['zstd'], isMet: () => onPath('zstd') },
+  { what: 'promtool', packages: ['prometheus'], isMet: () => onPath('promtool') },
 ];
 
 /** Makes sure everything is there; returns what is still missing. */
