@@ -19,8 +19,10 @@ import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
 import { startScheduler } from './jobs/scheduler.ts';
 import { adoptTakenTasks, startWorker } from './jobs/worker.ts';
+import { type CheckOptions, type CheckReport, checkCatalog } from './operations/check-catalog.ts';
 import type { Context } from './operations/context.ts';
 import { examineStore, examineTools, type Finding, look } from './operations/examine.ts';
+import { type RebuildOptions, type RebuildReport, rebuildCatalog } from './operations/rebuild-catalog.ts';
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -223,6 +225,47 @@ export async function examine(config: Config, secrets: Secrets, signal: AbortSig
   }
   for (const engine of makeEngines(config).values()) findings.push(...(await examineTools(engine, signal)));
   return findings;
+}
+
+/** Makes the catalogue anew from the stores, in an empty database. Throws `Misconfigured` where it is not empty. */
+export async function rebuildSiteCatalog(
+  config: Config,
+  secrets: Secrets,
+  options: RebuildOptions,
+  signal: AbortSignal,
+): Promise<RebuildReport> {
+  await using site = await openStoresAndDatabase(config, secrets);
+  return rebuildCatalog(site, options, signal);
+}
+
+/** Compares stores and database. */
+export async function checkSiteCatalog(
+  config: Config,
+  secrets: Secrets,
+  options: CheckOptions,
+  signal: AbortSignal,
+): Promise<CheckReport> {
+  await using site = await openStoresAndDatabase(config, secrets);
+  await identifySite(site.db, secrets.masterKey);
+  return checkCatalog(site, options, signal);
+}
+
+/** What work on the catalogue needs: no engine, no queue. */
+async function openStoresAndDatabase(config: Config, secrets: Secrets) {
+  await using opening = new AsyncDisposableStack();
+  const database = await openDatabase({ ...config, poolSize: 4 });
+  opening.defer(() => database.close());
+  await migrate(database.kysely);
+  const log = makeLog(config);
+  const stores: [ObjectStore, ...ObjectStore[]] = [await openPrimary(database, config.store)];
+  for (const url of config.secondaryStores) stores.push(await openSecondary(database, url, log));
+  const opened = opening.move();
+  return {
+    db: database.kysely,
+    stores,
+    masterKey: secrets.masterKey,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 async function makeContext(

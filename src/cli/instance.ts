@@ -1,8 +1,14 @@
 import type { Command } from 'commander';
 import type { BackupConfigBody } from '../http/v1/backup-config.ts';
-import type { InstanceBody, RegisteredInstanceBody, RegisterInstanceRequest } from '../http/v1/instances.ts';
+import type {
+  ChangeInstanceRequest,
+  InstanceBody,
+  RegisteredInstanceBody,
+  RegisterInstanceRequest,
+} from '../http/v1/instances.ts';
 import { confirmed } from './ask.ts';
 import { askConnection } from './ask-connection.ts';
+import { usageError } from './errors.ts';
 import { instancePath } from './find-instance.ts';
 import { details, moment, print, table } from './output.ts';
 import { globalOptions, openClient, type Surroundings } from './surroundings.ts';
@@ -11,6 +17,7 @@ import { globalOptions, openClient, type Surroundings } from './surroundings.ts'
 export function instanceCommand(program: Command, surroundings: Surroundings): void {
   const group = program.command('instance').description('The databases that backups are made of.');
   addCommand(group, surroundings);
+  changeCommand(group, surroundings);
 
   group
     .command('list')
@@ -99,6 +106,43 @@ function addCommand(group: Command, surroundings: Surroundings): void {
         const warnings = instance.warnings.map((warning) => `\nwarning: ${warning}`).join('');
         return `${describe(instance, undefined)}${warnings}\nBack it up with: forestay backup create ${instance.instance_id}`;
       });
+    });
+}
+
+interface ChangeOptions {
+  readonly name?: string;
+  readonly pool?: string;
+  readonly connectionFile?: string;
+  readonly askConnection?: true;
+}
+
+function changeCommand(group: Command, surroundings: Surroundings): void {
+  group
+    .command('change')
+    .description('Change the name, the pool or the connection of an instance. Its backups and keys stay.')
+    .argument('<instance>', 'GUID or name')
+    .option('--name <name>', 'what people call it')
+    .option('--pool <pool>', 'the workers that can reach it')
+    .option('--connection-file <file>', 'JSON file with the new connection; - for stdin')
+    .option('--ask-connection', 'ask for the new connection')
+    .action(async (name: string, options: ChangeOptions, command: Command) => {
+      const client = await openClient(command, surroundings);
+      const path = await instancePath(client, name);
+      const { connectionFile: file, askConnection: ask } = options;
+      const { engine } = await client.get<InstanceBody>(path);
+      const connection =
+        file === undefined && !ask
+          ? undefined
+          : await askConnection(client, engine, { file, signal: surroundings.signal });
+      const request: ChangeInstanceRequest = {
+        ...(options.name !== undefined && { name: options.name }),
+        ...(options.pool !== undefined && { pool: options.pool }),
+        ...(connection && { connection }),
+      };
+      if (Object.keys(request).length === 0)
+        throw usageError('Nothing is to be changed.', 'Name at least one of the options.');
+      const instance = await client.patch<InstanceBody>(path, request);
+      print(globalOptions(command).json, instance, () => describe(instance, undefined));
     });
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { backupCommand } from './backup.ts';
+import { catalogCommand } from './catalog.ts';
 import { completionCommand } from './completion.ts';
 import { decryptCommand } from './decrypt.ts';
 import { doctorCommand } from './doctor.ts';
@@ -55,6 +56,7 @@ export function makeProgram(surroundings: Surroundings, output: OutputConfigurat
   keyCommand(program, surroundings);
   decryptCommand(program, surroundings);
   tokenCommand(program, surroundings);
+  catalogCommand(program, surroundings);
   doctorCommand(program, surroundings);
   completionCommand(program);
   return program;

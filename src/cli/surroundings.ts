@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import { type Config, readClientConfig, readEnvironment, type Secrets } from '../config.ts';
+import type { CheckReport, RebuildReport } from './catalog-reports.ts';
 import { type Client, connect } from './client.ts';
 
 /** What a command gets from outside. The streams are replaced in no test: those run real processes. */
 export interface Surroundings {
   /** Aborts on the first SIGINT or SIGTERM, with the CliError to end with. */
   readonly signal: AbortSignal;
-  /** Loads app.ts, which only `serve`, `worker`, `migrate` and `doctor` ask for: the others start fast. */
+  /** Loads app.ts, which only `serve`, `worker`, `migrate`, `doctor` and `catalog` ask for: the others start fast. */
   openSite(): Promise<Site>;
 }
 
@@ -20,6 +21,18 @@ export interface Site {
   /** Resolves with the names of the migrations that ran. */
   migrateSite(config: Config, secrets: Secrets): Promise<string[]>;
   examine(config: Config, secrets: Secrets, signal: AbortSignal): Promise<Finding[]>;
+  rebuildSiteCatalog(
+    config: Config,
+    secrets: Secrets,
+    options: { siteId: string | undefined; verify: boolean },
+    signal: AbortSignal,
+  ): Promise<RebuildReport>;
+  checkSiteCatalog(
+    config: Config,
+    secrets: Secrets,
+    options: { read: boolean },
+    signal: AbortSignal,
+  ): Promise<CheckReport>;
 }
 
 /** One thing that `doctor` looked at. */

@@ -80,6 +80,10 @@ export function dataKey(backupGuid: string, backupId: string, name: string): str
 export function dataName(attempt: number): string {
   return attempt === 1 ? 'data' : `data-${attempt}`;
 }
+/** Which attempt has written under a name. */
+export function dataNameAttempt(name: string): number {
+  return name === 'data' ? 1 : Number(name.slice('data-'.length));
+}
 
 /**
  * Reads a manifest and checks everything that needs no key: that it is one, of a format we know, and that its parts

@@ -54,6 +54,18 @@ export async function copiesOf(db: Reader, backupId: number): Promise<CopyState[
   }));
 }
 
+/** The ids of the backups of which a store holds a copy. */
+export async function doneCopies(db: Reader, store: string): Promise<Set<number>> {
+  const rows = await db
+    .selectFrom('copies as copy')
+    .innerJoin('tasks as task', 'task.id', 'copy.task_id')
+    .select('copy.backup_id')
+    .where('copy.store', '=', store)
+    .where('task.status', '=', 'done')
+    .execute();
+  return new Set(rows.map(({ backup_id }) => backup_id));
+}
+
 /** A copy that somebody should ask for: there is none yet, or the last try failed. */
 export interface MissingCopy {
   readonly backupId: number;

@@ -22,6 +22,7 @@ export interface Tables {
   idempotent_requests: IdempotentRequestTable;
   failed_attempts: FailedAttemptTable;
   known_stores: KnownStoreTable;
+  state_copies: StateCopyTable;
 }
 
 export type WriteTransaction = Transaction<Tables>;
@@ -183,6 +184,14 @@ interface FailedAttemptTable {
   scope: string;
   count: number;
   first_at: Date;
+}
+
+/** The newest copy of the site's state in each store. */
+interface StateCopyTable {
+  store: string;
+  /** What `siteStateVersion` said. */
+  version: string;
+  written_at: Date;
 }
 
 /** Which store was found behind a name at first: a bare mount point has the same name and is another store. */

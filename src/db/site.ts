@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { seal, unseal } from '../core/sealing.ts';
-import type { Tables } from './schema.ts';
+import type { Tables, WriteTransaction } from './schema.ts';
 
 const binding = 'site';
 
@@ -19,6 +19,16 @@ export async function identifySite(db: Kysely<Tables>, masterKey: Uint8Array): P
   const row = await db.selectFrom('site').selectAll().executeTakeFirstOrThrow();
   unseal(masterKey, binding, row.master_key_check);
   return row.site_id;
+}
+
+/** Makes this site the one it was before its database was lost. */
+export async function adoptSite(trx: WriteTransaction, masterKey: Uint8Array, siteId: string): Promise<void> {
+  const site = { site_id: siteId, master_key_check: seal(masterKey, binding, siteId) };
+  await trx
+    .insertInto('site')
+    .values(site)
+    .onConflict((conflict) => conflict.column('only_row').doUpdateSet(site))
+    .execute();
 }
 
 /** The id of the store that was found behind a name before, undefined for a new one. */

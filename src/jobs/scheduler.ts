@@ -1,5 +1,6 @@
 import type { Context } from '../operations/context.ts';
 import { expire } from '../operations/expire.ts';
+import { keepState } from '../operations/keep-state.ts';
 import { catchUpCopies } from '../operations/request-copies.ts';
 import { sweep } from '../operations/sweep.ts';
 import { adoptIntervalMs, adoptOrphanedTasks } from './worker.ts';
@@ -20,6 +21,7 @@ export function startScheduler(context: Context): Scheduler {
   const chores = [
     repeat('adopt orphaned tasks', adoptIntervalMs, () => adoptOrphanedTasks(context)),
     repeat('catch up with copies', minute, () => catchUpCopies(context, new Date(), signal)),
+    repeat('keep the state', minute / 6, () => keepState(context, new Date(), signal)),
     repeat('sweep', 10 * minute, () => sweep(context, new Date(), signal)),
     repeat('expire', 60 * minute, () => expire(context, new Date(), signal)),
   ];

@@ -64,7 +64,7 @@ export function openConnection(context: Context, instance: Instance): Connection
 
 /** The passphrase of one of an instance's key versions. */
 export async function openKey(
-  context: Context,
+  context: Pick<Context, 'masterKey'>,
   db: Reader,
   instance: Instance,
   version: number,

@@ -99,6 +99,7 @@ async function stageAndSwitch(
   run: RunningAttempt,
 ): Promise<RestoreReport> {
   const engine = engineOf(context, instance.engine);
+  const connection = openConnection(context, instance);
   const stored = await findOwnBackup(context, instance, restore, run.signal);
   const { manifest } = stored;
   if (manifest.engine !== engine.name) {
@@ -115,20 +116,26 @@ async function stageAndSwitch(
     signal: run.signal,
     onProgress: ({ bytesIn, bytesOut }) => run.setBytes(bytesOut, bytesIn),
   });
+  // An engine that fails before it reads listens to no error of a stream that ends after it.
+  bytes.on('error', () => {});
   run.setPhase('transferring');
-  const report = await engine.restore(
-    openConnection(context, instance),
-    bytes,
-    {
-      id: restore.ticketId,
-      attempt: run.task.attempt,
-      source: { engineVersion: manifest.engine_version, details: manifest.engine_details },
-      beforeSwitch: () => run.assertCurrent(),
-      onPhase: (phase) => run.setPhase(phase),
-    },
-    run.signal,
-  );
-  return { ...report, notes };
+  try {
+    const report = await engine.restore(
+      connection,
+      bytes,
+      {
+        id: restore.ticketId,
+        attempt: run.task.attempt,
+        source: { engineVersion: manifest.engine_version, details: manifest.engine_details },
+        beforeSwitch: () => run.assertCurrent(),
+        onPhase: (phase) => run.setPhase(phase),
+      },
+      run.signal,
+    );
+    return { ...report, notes };
+  } finally {
+    bytes.destroy();
+  }
 }
 
 async function passphraseOf(context: Context, instance: Instance, restore: Restore): Promise<string> {

@@ -30,6 +30,20 @@ await runProcess(process.argv.slice(2), {
       };
     },
     migrateSite: async () => ['0001-main-job'],
+    rebuildSiteCatalog: async (_config, _secrets, { siteId = 'a-site' }) => ({
+      siteId,
+      stateOf: null,
+      stores: [{ store: 'file:/backups', objects: 5, manifests: 2, states: 0 }],
+      ...{ instances: 1, withoutConnection: ['a-guid'], keys: 1, backups: 1, copies: 0, ofOtherSites: 0 },
+      skipped: [{ store: 'file:/backups', key: 'x/manifest.json', reason: 'It is damaged.' }],
+    }),
+    checkSiteCatalog: async () => ({
+      stores: [{ store: 'file:/backups', objects: 5, ofOthers: 1 }],
+      checked: 2,
+      discrepancies: process.env.BROKEN
+        ? [{ store: 'file:/backups', key: 'x/data', problem: 'missing', detail: 'Backup 1 is done.' }]
+        : [],
+    }),
     examine: async () => [
       { what: 'database', state: 'ok', detail: 'embedded' },
       ...(process.env.BROKEN

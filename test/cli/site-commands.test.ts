@@ -117,3 +117,24 @@ test('a wrong setting stops the start with a sentence', async () => {
     stderr: expect.stringMatching(/^error: FORESTAY_LISTEN is "nowhere"\.\nhint: /),
   });
 });
+
+test('catalog rebuild tells what it found, what needs a connection and what was left out', async () => {
+  const result = await run(['catalog', 'rebuild', '--site', 'lost-site'], options());
+  expect(result.code).toBe(0);
+  for (const part of ['lost-site', 'no copy of the state', 'a-guid', 'x/manifest.json', 'It is damaged.'])
+    expect(result.stdout).toContain(part);
+  const json = await run(['catalog', 'rebuild', '--json'], options());
+  expect(JSON.parse(json.stdout)).toMatchObject({ siteId: 'a-site', backups: 1 });
+});
+
+test('catalog check ends with 1 where stores and database differ, and lists where', async () => {
+  expect(await run(['catalog', 'check'], options())).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('2 backups and copies checked, 0 discrepancies'),
+  });
+  expect(await run(['catalog', 'check', '--read'], options({ BROKEN: 'yes' }))).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('missing: x/data in file:/backups. Backup 1 is done.'),
+    stderr: expect.stringContaining('differ in 1 places'),
+  });
+});

@@ -42,6 +42,8 @@ export interface TestSiteOptions {
   /** A PostgreSQL database for the site's state; embedded when absent. */
   readonly databaseUrl?: string;
   readonly storeRoot?: string;
+  /** Made up when absent. */
+  readonly masterKey?: Buffer;
   /** Wraps the directory store, to make it fail. */
   readonly wrapStore?: (store: ObjectStore) => ObjectStore;
   /** Stores that backups are copied to. */
@@ -78,7 +80,7 @@ export async function makeTestSite(options: TestSiteOptions = {}): Promise<TestS
   await prepareFilesystemStore(storeRoot);
   const store = createFilesystemStore({ root: storeRoot });
   const engine = createFakeEngine();
-  const masterKey = randomBytes(32);
+  const masterKey = options.masterKey ?? randomBytes(32);
   const context: Context = {
     db: database.kysely,
     engines: new Map([engine, ...(options.engines ?? [])].map((each) => [each.name, each])),
