@@ -235,7 +235,7 @@ export async function rebuildSiteCatalog(
   signal: AbortSignal,
 ): Promise<RebuildReport> {
   await using site = await openStoresAndDatabase(config, secrets);
-  return rebuildCatalog(site, options, signal);
+  return await rebuildCatalog(site, options, signal);
 }
 
 /** Compares stores and database. */
@@ -247,7 +247,7 @@ export async function checkSiteCatalog(
 ): Promise<CheckReport> {
   await using site = await openStoresAndDatabase(config, secrets);
   await identifySite(site.db, secrets.masterKey);
-  return checkCatalog(site, options, signal);
+  return await checkCatalog(site, options, signal);
 }
 
 /** What work on the catalogue needs: no engine, no queue. */
