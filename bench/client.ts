@@ -16,8 +16,19 @@ export interface TaskTimes<Body> {
 /** When the API is asked again, in milliseconds: often enough for a result exact to 2 %, and seldom enough not to disturb. */
 const pauseAfter = (waitedMs: number) => Math.min(250, 25 + waitedMs / 50);
 
-export async function registerInstance(site: Site, { database, url }: Dataset): Promise<string> {
-  const body = { name: database, engine: 'postgresql', connection: { url } };
+export function registerInstance(site: Site, { database, url }: Dataset): Promise<string> {
+  return register(site, { name: database, engine: 'postgresql', connection: { url } });
+}
+
+/** Resolves with the GUID of the instance. */
+export async function register(
+  site: Site,
+  body: {
+    readonly name: string;
+    readonly engine: string;
+    readonly connection: Readonly<Record<string, unknown>>;
+  },
+): Promise<string> {
   const { instance_id } = await call<{ instance_id: string }>(site, 'POST', '/v1/instances', body);
   return instance_id;
 }
@@ -35,6 +46,11 @@ export async function restore(
 ): Promise<TaskTimes<RestoreBody>> {
   const path = `/v1/instances/${guid}/backups/${backupId}/restore`;
   return timed<RestoreBody>(site, signal, path, (id) => `/v1/instances/${guid}/restores/${id}`);
+}
+
+/** Puts what a restore replaced back, and so removes what was restored. Does nothing where nothing is kept. */
+export async function undoRestore(site: Site, guid: string, { id, undo_until }: RestoreBody): Promise<void> {
+  if (undo_until !== null) await call(site, 'POST', `/v1/instances/${guid}/restores/${id}/undo`);
 }
 
 export async function deleteBackup(site: Site, guid: string, id: number): Promise<void> {

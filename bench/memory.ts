@@ -2,9 +2,10 @@ import type { Bench } from './bench.ts';
 import { backUp, registerInstance, restore } from './client.ts';
 import { dropDatabase, dropReplaced, makeBlobs } from './dataset.ts';
 import type { Row } from './report.ts';
-import { type Mode, prepareSite, type Site, serveSite } from './site.ts';
+import { type Mode, prepareSite, type Site, type SiteState, serveSite } from './site.ts';
 
-const limits: Readonly<Record<Mode, number>> = { server: 200e6, embedded: 450e6 };
+/** Of the peaks, in bytes. */
+export const memoryLimits: Readonly<Record<Mode, number>> = { server: 200e6, embedded: 450e6 };
 
 /**
  * Promise 7, memory does not grow with the data: the most that the service's process ever had (VmHWM), in a fresh process
@@ -38,7 +39,7 @@ function rowsOf(kind: string, mode: Mode, peaks: readonly number[], sizes: strin
       what: `peak memory of a ${kind} (${mode})`,
       values: peaks,
       unit: 'MB',
-      target: { atMost: limits[mode] },
+      target: { atMost: memoryLimits[mode] },
       figures: `dumps of ${sizes} GB, rows of 1 MiB of random bytes`,
     },
     {
@@ -71,16 +72,18 @@ async function measureSize(
   return { backup, restore: restored };
 }
 
-async function inFreshSite<T>(
+/** With a process that has done nothing else. */
+export async function inFreshSite<T>(
   bench: Bench,
-  state: Parameters<typeof serveSite>[1],
+  state: SiteState,
   use: (site: Site) => Promise<T>,
 ): Promise<T> {
   await using site = await serveSite(bench, state);
   return await use(site);
 }
 
-async function peakOf(site: Site): Promise<number> {
+/** The most memory that the service's process had, in bytes. */
+export async function peakOf(site: Site): Promise<number> {
   const bytes = await site.peakMemory();
   if (bytes === undefined) throw new Error('Peak memory can be measured on Linux only.');
   return bytes;

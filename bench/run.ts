@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- backup|restore|memory|api …] [options]`: how fast and how small Forestay is, side by side with what
+ * `npm run bench [-- backup|restore|memory|api|engines …] [options]`: how fast and how small Forestay is, side by side with what
  * else one would use, on private servers in temp folders. docs/performance.md tells what is measured, and holds results.
  */
 import { writeFile } from 'node:fs/promises';
@@ -8,15 +8,19 @@ import { measureApi } from './api.ts';
 import { measureBackup } from './backup.ts';
 import { type Bench, openBench } from './bench.ts';
 import { dropDatabase, makeRows } from './dataset.ts';
+import { chooseRivals, rivals } from './engines/all.ts';
+import { measureEngines } from './engines/measure.ts';
+import type { EngineRival } from './engines/rival.ts';
 import { describeMachine, load } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { formatReport, isMissed, type Row } from './report.ts';
 import { measureRestore } from './restore.ts';
 import { type Mode, modes } from './site.ts';
 
-const parts = ['backup', 'restore', 'memory', 'api'] as const;
+const parts = ['backup', 'restore', 'memory', 'api', 'engines'] as const;
 const usage = `npm run bench -- [${parts.join(' | ')}] …
-  --size <GB>             of the dump that is backed up and restored (default 1.6)
+  --size <GB>             of what is backed up and restored (default 1.6)
+  --engine <name,…>       which engines the part engines measures: ${rivals.map(({ engine }) => engine).join(', ')} (default all)
   --rounds <n>            how often everything is measured, in turns (default 5)
   --memory-sizes <GB,…>   of the dumps of which memory is measured (default 0.5,2,8)
   --modes <mode,…>        where the site keeps its state: ${modes.join(', ')} (default both)
@@ -26,6 +30,7 @@ const usage = `npm run bench -- [${parts.join(' | ')}] …
 interface Options {
   readonly parts: readonly string[];
   readonly size: number;
+  readonly rivals: readonly EngineRival[];
   readonly rounds: number;
   readonly memorySizes: readonly number[];
   readonly modes: readonly Mode[];
@@ -38,6 +43,7 @@ function readOptions(): Options {
     allowPositionals: true,
     options: {
       size: { type: 'string', default: '1.6' },
+      engine: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
       'memory-sizes': { type: 'string', default: '0.5,2,8' },
       modes: { type: 'string', default: modes.join() },
@@ -58,6 +64,10 @@ function readOptions(): Options {
   return {
     parts: positionals.length === 0 ? parts : positionals,
     size,
+    rivals: chooseRivals(
+      values.engine.flatMap((names) => names.split(',')),
+      wrong,
+    ),
     rounds,
     memorySizes,
     modes: chosen.filter((mode) => mode !== undefined),
@@ -79,6 +89,7 @@ async function measure(bench: Bench, options: Options): Promise<Row[]> {
   }
   if (has('memory'))
     rows.push(...(await measureMemory(bench, { sizes: options.memorySizes, modes: options.modes })));
+  if (has('engines')) rows.push(...(await measureEngines(bench, options)));
   return rows;
 }
 
@@ -89,7 +100,7 @@ async function main(options: Options, signal: AbortSignal): Promise<void> {
   const facts = [
     ...(await describeMachine(bench)),
     `load averages of 1 / 5 minutes: ${loadBefore} before, ${load()} after`,
-    `${options.rounds} rounds, everything in turns; backups and restores of ${options.size / 1e9} GB of dump`,
+    `${options.rounds} rounds, everything in turns; backups and restores of ${options.size / 1e9} GB of data`,
     'sites were made by `forestay migrate` in a process of its own: the very first start of an embedded one, which makes its database, takes up to 600 MB for a moment',
   ];
   const report = formatReport(rows, facts);

@@ -47,6 +47,7 @@ export async function prepareSite(bench: Bench, mode: Mode): Promise<SiteState> 
     FORESTAY_LISTEN: '127.0.0.1:0',
     FORESTAY_ADMIN_TOKEN: adminToken,
     FORESTAY_TOOL_DIRS: bench.binDir,
+    FORESTAY_FILES_ROOTS: bench.folder,
     ...(mode === 'server' && { DATABASE_URL: urlOf(bench.server, name) }),
   };
   if (mode === 'server') await bench.sql(`CREATE DATABASE ${name}`);

@@ -1,22 +1,24 @@
 /**
  * What the story needs of a kind of data service. Everything that is specific to one lies behind this: another engine is
- * another implementation, and a line in `run.ts`.
+ * another implementation in a folder of its own, and a line in `datasets.ts`.
  */
 export interface Dataset {
   /** As the API names it: `postgresql`. */
   readonly engine: string;
-  /** Installs what is missing where it may; throws `DemoFailed`, saying what to install, where it may not. */
+  /** Installs what this engine lacks, where it may; throws `DemoFailed`, saying what to install, where it may not. */
   prepareMachine(): void;
   /** Starts a private server with an empty instance on it. */
   startServer(): Promise<DemoServer>;
 }
 
-/** A private server with one instance. */
+/** A private server (or what stands for one) with one instance. */
 export interface DemoServer {
   /** For people: `PostgreSQL 15.18`. */
   readonly title: string;
   /** As the API takes it, with the rights that the user of an instance has. */
   readonly connection: Readonly<Record<string, unknown>>;
+  /** Settings that a site needs to be allowed to reach it: `FORESTAY_FILES_ROOTS`. */
+  readonly siteSettings?: Readonly<Record<string, string>>;
   /** Makes data that looks real, inside the server; the same every time. */
   fill(size: DataSize, onStep: (step: FillStep) => void, signal: AbortSignal): Promise<void>;
   /** Bytes that the instance takes at the server. */

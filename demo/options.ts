@@ -1,14 +1,17 @@
 import { parseArgs } from 'node:util';
-import type { DataSize } from './dataset.ts';
+import type { DataSize, Dataset } from './dataset.ts';
+import { engines, findDataset } from './datasets.ts';
 
 export interface Options {
   /** Leave the sites running for a look around. */
   readonly keep: boolean;
   readonly size: DataSize;
+  readonly dataset: Dataset;
 }
 
-export const usage = `usage: npm run demo [-- --keep] [-- --size small]
+export const usage = `usage: npm run demo [-- [--engine <name>] [--keep] [--size small]]
 
+  --engine       what is backed up and recovered: ${engines.join(', ')}; ${engines[0]} by default
   --keep         when the story is told, leave the sites running for a look around, until Ctrl-C
   --size small   about 20 MB of data instead of 200 MB
   --help         this text
@@ -18,10 +21,18 @@ export const usage = `usage: npm run demo [-- --keep] [-- --size small]
 export function readOptions(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
-    options: { keep: { type: 'boolean' }, size: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      engine: { type: 'string' },
+      keep: { type: 'boolean' },
+      size: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return undefined;
-  const { size = 'full', keep = false } = values;
+  const { size = 'full', keep = false, engine = engines[0] ?? '' } = values;
   if (size !== 'full' && size !== 'small') throw new TypeError('--size is either full or small.');
-  return { keep, size };
+  const dataset = findDataset(engine);
+  if (!dataset)
+    throw new TypeError(`--engine ${engine}: there is no such engine here, but ${engines.join(', ')}.`);
+  return { keep, size, dataset };
 }

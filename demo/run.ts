@@ -4,7 +4,6 @@
  */
 import { createNarrator } from './narrate.ts';
 import { readOptions, usage } from './options.ts';
-import { createPostgresqlDataset } from './postgresql/dataset.ts';
 import { interrupted, tell } from './tell.ts';
 
 /** npm hands on the Ctrl-C that the terminal has sent already: a second one so soon is the same one. */
@@ -29,7 +28,7 @@ async function main(): Promise<number> {
       process.stdout.write(usage);
       return 0;
     }
-    return await tell(createPostgresqlDataset(), options, createNarrator(), abortOnSignals());
+    return await tell(options, createNarrator(), abortOnSignals());
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n${usage}`);
     return 2;

@@ -34,7 +34,7 @@ export async function playScenario(
 ): Promise<{ results: Results; recoveredGuid: string }> {
   const size = await stage.a.server.size();
   narrator.say(
-    `${stage.a.server.title} at site A now holds ${megabytes(size)}. To be able to tell later whether everything came back, we read it row by row and note a digest of each table:`,
+    `${stage.a.server.title} at site A now holds ${megabytes(size)}. To be able to tell later whether everything came back, we read all of it and note a digest of each thing in it:`,
   );
   const original = await readAll(stage.a.server, 'Reading the original', narrator);
   const results: Results = [['original data', '', megabytes(size)]];
@@ -54,14 +54,14 @@ export async function playScenario(
 async function registerAndSetKey({ narrator, stage, dataset }: Play, api: Api): Promise<string> {
   narrator.act('Register the instance, set a key');
   narrator.say(
-    'Forestay is told how to reach the database, with the rights of its own user, not those of an administrator. The key is yours: it encrypts every backup, and no call ever answers it again.',
+    'Forestay is told how to reach the instance, and as whom. The key is yours: it encrypts every backup, and no call ever answers it again.',
   );
   const instance = await register(api, dataset, stage.a.server, 'shop');
   await api.send('PATCH', `/v1/instances/${instance.instance_id}/backup-config`, {
     encryption_key: stage.key,
   });
   narrator.good(
-    `Registered: ${stage.a.server.title}, tried with a connection. A key is set; it lies in ${stage.keyFile}`,
+    `Registered: ${stage.a.server.title}, and tried whether it can be reached. A key is set; it lies in ${stage.keyFile}`,
   );
   for (const warning of instance.warnings) narrator.say(`Note: ${warning}`);
   return instance.instance_id;
@@ -74,7 +74,7 @@ async function backUp(
 ): Promise<BackupBody> {
   narrator.act('Back up');
   narrator.say(
-    'The database stays in use meanwhile. Bytes go from it to the store in one stream, compressed and encrypted on the way. A backup is "done" only after the source ended without error and the store holds exactly what was sent.',
+    'Bytes go from the instance to the store in one stream, compressed and encrypted on the way. A backup is "done" only after the source ended without error and the store holds exactly what was sent.',
   );
   const { id } = await api.send<BackupRequestedBody>('POST', `/v1/instances/${guid}/backups`);
   const backup = await narrator.during('Backup', (progress) =>
@@ -120,7 +120,7 @@ async function destroyAndRestore(play: Play, api: Api, guid: string, backup: Bac
 
   narrator.act('Restore');
   narrator.say(
-    'Forestay builds the restored database beside the damaged one, checks every byte against the signed manifest of the backup, and exchanges the two only when all is there. Should anything fail, the instance stays as it was.',
+    'Forestay checks every byte against the signed manifest of the backup, and changes what is visible in the instance only when all is there. Should anything fail before, the instance stays as it was.',
   );
   const { restore_id: id } = await api.send<RestoreRequestedBody>(
     'POST',
@@ -131,7 +131,7 @@ async function destroyAndRestore(play: Play, api: Api, guid: string, backup: Bac
   );
   tellRestore(play, 'restore', restore);
   requireEqual('The restored instance', original, await readAll(server, 'Reading what came back', narrator));
-  narrator.good(`Equal, row for row: ${original.summary}`);
+  narrator.good(`Equal, down to the last detail: ${original.summary}`);
 }
 
 async function prepareAndLoseSite(
@@ -155,7 +155,7 @@ async function prepareAndLoseSite(
   signal.throwIfAborted();
   if (answer) throw new DemoFailed('Site A still answers, although it was destroyed.');
   narrator.good(
-    'Site A is gone: its process killed (SIGKILL), its data directory deleted, its database server, too.',
+    'Site A is gone: its process killed (SIGKILL), its data directory deleted, and the instance with its server, too.',
   );
   return backupGuid;
 }
@@ -164,7 +164,7 @@ async function performAtSiteB(play: Play, backupGuid: string): Promise<string> {
   const { narrator, stage, original, expectedBytes, dataset, signal } = play;
   narrator.act('Recover at site B');
   narrator.say(
-    'Site B is another installation: its own state, its own keys, its own store. All it shares with A is the folder with the encrypted backups, which tells nothing without your key. The instance there is another server, and empty.',
+    'Site B is another installation: its own state, its own keys, its own store. All it shares with A is the folder with the encrypted backups, which tells nothing without your key. The instance there is another one, and empty.',
   );
   const api = openApi(stage.b.site, narrator, signal);
   const instance = await register(api, dataset, stage.b.server, 'shop at site B');
@@ -181,7 +181,7 @@ async function performAtSiteB(play: Play, backupGuid: string): Promise<string> {
   tellRestore(play, 'recovery at site B', restore);
   const recovered = await readAll(stage.b.server, 'Reading what was recovered', narrator);
   requireEqual('The recovered instance', original, recovered);
-  narrator.good(`Equal, row for row: ${original.summary}`);
+  narrator.good(`Equal, down to the last detail: ${original.summary}`);
   return instance.instance_id;
 }
 

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type SiteProcess, spawnSiteProcess } from '../test/support/site-process.ts';
+import type { DemoServer } from './dataset.ts';
 
 /** One complete installation: a real `forestay serve`, with a data directory of its own. */
 export interface DemoSite {
@@ -27,13 +28,19 @@ const patienceMs = 5000;
 /** Starts it and waits until it is ready; the signal ends it while it starts, and the stack whenever it does not any more. */
 export async function startDemoSite(
   dataDir: string,
-  options: { readonly stores: Stores; readonly address?: string; readonly signal: AbortSignal },
+  options: {
+    readonly stores: Stores;
+    readonly address?: string;
+    readonly settings?: DemoServer['siteSettings'];
+    readonly signal: AbortSignal;
+  },
   stack: AsyncDisposableStack,
 ): Promise<DemoSite> {
-  const { stores, address = '127.0.0.1:0', signal } = options;
+  const { stores, address = '127.0.0.1:0', settings, signal } = options;
   const { child, exited, output, ready } = spawnSiteProcess({
     dataDir,
     env: {
+      ...settings,
       FORESTAY_LISTEN: address,
       FORESTAY_STORE: stores.primary,
       ...(stores.secondary !== undefined && { FORESTAY_SECONDARY_STORES: stores.secondary }),

@@ -46,16 +46,18 @@ export async function setStage(
     stack.defer(() => server.destroy());
     return server;
   };
-  const [serverA, serverB] = await narrator.during('Starting two database servers', () =>
+  const [serverA, serverB] = await narrator.during('Starting two private servers', () =>
     allEnded([startServer(), startServer()]),
   );
   signal.throwIfAborted();
 
+  const forA = { stores: storesOfA, settings: serverA.siteSettings, signal };
+  const forB = { stores: storesOfB, settings: serverB.siteSettings, signal };
   const [, siteA, siteB] = await narrator.during('Making up data, and starting two sites', (progress) =>
     allEnded([
       serverA.fill(size, ({ done, total, title }) => progress(done / total, title), signal),
-      startDemoSite(path.join(folder, 'site-a'), { stores: storesOfA, signal }, stack),
-      startDemoSite(path.join(folder, 'site-b'), { stores: storesOfB, signal }, stack),
+      startDemoSite(path.join(folder, 'site-a'), forA, stack),
+      startDemoSite(path.join(folder, 'site-b'), forB, stack),
     ]),
   );
   return {
@@ -67,7 +69,7 @@ export async function setStage(
     b: { site: siteB, server: serverB },
     rebuildA: () => {
       const address = new URL(siteA.url).host;
-      return startDemoSite(path.join(folder, 'new-site-a'), { stores: storesOfA, address, signal }, stack);
+      return startDemoSite(path.join(folder, 'new-site-a'), { ...forA, address }, stack);
     },
   };
 }

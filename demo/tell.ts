@@ -1,4 +1,3 @@
-import type { Dataset } from './dataset.ts';
 import { DemoFailed } from './demo-failed.ts';
 import { lookAround } from './keep.ts';
 import { type Narrator, seconds } from './narrate.ts';
@@ -11,8 +10,7 @@ export const interrupted = 130;
 
 /** Tells the whole story. Resolves with the exit code: 0 only when every comparison held; 130 when it was interrupted. */
 export async function tell(
-  dataset: Dataset,
-  options: Options,
+  { dataset, size, keep }: Options,
   narrator: Narrator,
   signal: AbortSignal,
 ): Promise<number> {
@@ -21,18 +19,18 @@ export async function tell(
   let stage: Stage | undefined;
   try {
     narrator.say(
-      'Forestay backs up, restores and recovers database instances. You will see that with real servers in a temp folder of this machine, which disappears at the end.',
+      `Forestay backs up, restores and recovers instances of data services. You will see that with ${dataset.engine}: with real processes in a temp folder of this machine, which disappears at the end.`,
     );
     narrator.act('Set the stage');
     dataset.prepareMachine();
-    stage = await setStage(dataset, options.size, stack, narrator, signal);
+    stage = await setStage(dataset, size, stack, narrator, signal);
     const { results, recoveredGuid } = await playScenario(dataset, stage, narrator, signal);
     narrator.act('What it took');
     narrator.table([['', 'time', 'size'], ...results]);
     narrator.say(
       `Everything came back, twice, in ${seconds(performance.now() - startedAt)} for the whole story.`,
     );
-    if (options.keep) await lookAround(stage, recoveredGuid, narrator, signal);
+    if (keep) await lookAround(stage, recoveredGuid, narrator, signal);
     return 0;
   } catch (error) {
     if (signal.aborted) {

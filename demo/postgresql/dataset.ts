@@ -9,11 +9,12 @@ import {
   type PostgresServer,
   startPostgresServer,
 } from '../../test/support/postgres-server.ts';
-import { basics, prepare } from '../../test/support/prepare.ts';
+import { postgresql } from '../../test/support/prepare.ts';
 import type { Check, Dataset, DemoServer, Fingerprint } from '../dataset.ts';
 import { DemoFailed } from '../demo-failed.ts';
 import { count } from '../narrate.ts';
 import { ended } from '../open-download.ts';
+import { prepareMachine } from '../prepare-machine.ts';
 import { fill } from './fill.ts';
 
 const role = 'chandler';
@@ -23,14 +24,7 @@ const database = 'shop';
 export function createPostgresqlDataset(): Dataset {
   return {
     engine: 'postgresql',
-    prepareMachine() {
-      const missing = prepare(basics);
-      if (missing.length === 0) return;
-      throw new DemoFailed(
-        'This machine lacks something that the demo needs, and it may not be installed from here.',
-        missing.map((row) => `${row.what}: on Debian, apt-get install ${row.packages.join(' ')}`),
-      );
-    },
+    prepareMachine: () => prepareMachine([postgresql]),
     startServer,
   };
 }

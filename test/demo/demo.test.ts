@@ -41,15 +41,31 @@ async function startDemo(...args: string[]) {
   };
 }
 
-test('the demo shows the whole story, ends with 0 and leaves nothing behind', patience, async () => {
-  const demo = await startDemo('--size', 'small');
-  const { code, output, left } = await demo.end();
-  expect(output.match(/✓ Equal, row for row: /g)).toHaveLength(2);
-  expect(output).toContain('Everything came back, twice');
-  expect(output).toContain('pg_restore reads it');
-  // What is no terminal gets plain lines.
-  expect(output).not.toContain('\u001b');
-  expect({ code, left }).toEqual({ code: 0, left: [] });
+const stories = [
+  { engine: 'postgresql', opened: 'pg_restore reads it' },
+  { engine: 'files', opened: 'all equal to those in the folder' },
+];
+
+test.for(stories)(
+  'the demo shows the whole story of $engine, ends with 0 and leaves nothing behind',
+  patience,
+  async ({ engine, opened }) => {
+    const demo = await startDemo('--engine', engine, '--size', 'small');
+    const { code, output, left } = await demo.end();
+    expect(output.match(/✓ Equal, down to the last detail: /g)).toHaveLength(2);
+    expect(output).toContain('Everything came back, twice');
+    expect(output).toContain(opened);
+    // What is no terminal gets plain lines.
+    expect(output).not.toContain('\u001b');
+    expect({ code, left }).toEqual({ code: 0, left: [] });
+  },
+);
+
+test('an engine that the demo does not know is refused, and those are named that it knows', async () => {
+  const demo = await startDemo('--engine', 'dbase');
+  const { code, output } = await demo.end();
+  expect(output).toContain('--engine dbase: there is no such engine here, but postgresql, files');
+  expect(code).toBe(2);
 });
 
 test('Ctrl-C in the middle cleans everything up', patience, async () => {
@@ -64,8 +80,7 @@ test('Ctrl-C in the middle cleans everything up', patience, async () => {
 test('restored data that differs in one row ends the demo with 1, and it says where', patience, async () => {
   const heard: string[] = [];
   const code = await tell(
-    tampering(createPostgresqlDataset()),
-    { size: 'small', keep: false },
+    { dataset: tampering(createPostgresqlDataset()), size: 'small', keep: false },
     listener(heard),
     new AbortController().signal,
   );

@@ -9,21 +9,30 @@ import { delimiter, join } from 'node:path';
 import { findServerBinaries } from './postgres-server.ts';
 import { swiftMissing, swiftPackages } from './swift-server.ts';
 
-interface Requirement {
+export interface Requirement {
   readonly what: string;
   readonly packages: readonly string[];
   isMet(): boolean;
 }
 
-/** What the demo and the measurements need. */
-export const basics: readonly Requirement[] = [
-  { what: 'PostgreSQL server and client', packages: ['postgresql', 'postgresql-client'], isMet: hasPostgres },
-  { what: 'openssl', packages: ['openssl'], isMet: () => onPath('openssl') },
-];
+/** For service state, tests and the engine of that name. */
+export const postgresql: Requirement = {
+  what: 'PostgreSQL server and client',
+  packages: ['postgresql', 'postgresql-client'],
+  isMet: hasPostgres,
+};
+
+/** Opens downloads. */
+export const openssl: Requirement = {
+  what: 'openssl',
+  packages: ['openssl'],
+  isMet: () => onPath('openssl'),
+};
 
 /** One row per need; engines and stores that test against another real server add theirs. */
 const requirements: readonly Requirement[] = [
-  ...basics,
+  postgresql,
+  openssl,
   { what: 'SQLite, for the engine of commands', packages: ['sqlite3'], isMet: () => onPath('sqlite3') },
   {
     what: 'OpenStack Swift, an S3 server',
@@ -45,7 +54,7 @@ export function prepare(rows: readonly Requirement[] = requirements): Requiremen
   if (missing.length === 0) return [];
   if (userInfo().uid !== 0 || !onPath('apt-get')) return missing;
   const packages = [...new Set(missing.flatMap((row) => row.packages))];
-  process.stderr.write(`Installing what the tests need: ${packages.join(' ')}\n`);
+  process.stderr.write(`Installing what is needed here: ${packages.join(' ')}\n`);
   install(packages);
   return rows.filter((row) => !row.isMet());
 }
@@ -65,7 +74,8 @@ function hasPostgres(): boolean {
   return folder !== undefined && existsSync(join(folder, 'pg_dump')) && existsSync(join(folder, 'psql'));
 }
 
-function onPath(program: string): boolean {
+/** Whether PATH finds a program. */
+export function onPath(program: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
