@@ -12,6 +12,8 @@ import type { DemoSite } from './site.ts';
 /** The public V1 API of a site, as a user calls it; what is sent is told, but for secrets. Failures are `DemoFailed`. */
 export interface Api {
   send<Body>(method: string, path: string, body?: object): Promise<Body>;
+  /** The same for what is asked again and again: nothing is told. */
+  look<Body>(path: string): Promise<Body>;
   /** Waits until a backup or restore is done; `expectedBytes` is what its progress counts up to. */
   follow<Task extends BackupBody | RestoreBody>(
     path: string,
@@ -41,6 +43,8 @@ export function openApi(site: DemoSite, narrator: Narrator, signal: AbortSignal)
       narrator.quote(`${method} ${path}`);
       return request(method, path, body);
     },
+
+    look: (path) => request('GET', path),
 
     async follow<Task extends BackupBody | RestoreBody>(
       path: string,

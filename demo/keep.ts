@@ -19,7 +19,7 @@ export async function lookAround(
     ['site A', siteA.url, siteA.tokenFile],
     ['site B', siteB.url, siteB.tokenFile],
   ]);
-  narrator.say(`The encrypted backups: ${stage.sharedStore} — the key: ${stage.keyFile}`);
+  narrator.say(`The encrypted backups: ${stage.stores.place} — the key: ${stage.keyFile}`);
   narrator.say(`The API, readable: ${siteB.url}/docs`);
   narrator.say('For example (the token goes through a pipe, so that it stands in no process list):');
   const instance = `/v1/instances/${recoveredGuid}`;

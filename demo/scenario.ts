@@ -1,7 +1,9 @@
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupBody, BackupRequestedBody, RestoreRequestedBody } from '../src/http/v1/backups.ts';
 import type { PerformedBody, PreparedBody } from '../src/http/v1/disaster-recovery.ts';
 import type { RegisteredInstanceBody } from '../src/http/v1/instances.ts';
+import type { RecoveryPointBody } from '../src/http/v1/recovery-points.ts';
 import type { RestoreBody } from '../src/http/v1/restores.ts';
 import { type Api, openApi } from './api.ts';
 import { requireDifferent, requireEqual } from './compare.ts';
@@ -10,6 +12,9 @@ import { DemoFailed } from './demo-failed.ts';
 import { megabytes, type Narrator, seconds } from './narrate.ts';
 import { guideCommand, openDownload } from './open-download.ts';
 import type { Stage } from './stage.ts';
+
+/** How long a copy to the second place may take, in milliseconds. */
+const copyPatienceMs = 120_000;
 
 /** What was measured, a row each: what, how long, how much. */
 export type Results = (readonly [what: string, time: string, size: string])[];
@@ -46,8 +51,8 @@ export async function playScenario(
   const backup = await backUp(play, api, guid);
   await downloadAndOpen(play, api, guid, backup);
   await destroyAndRestore(play, api, guid, backup);
-  const backupGuid = await prepareAndLoseSite(play, api, guid);
-  const recoveredGuid = await performAtSiteB(play, backupGuid);
+  const lost = await prepareAndLoseSite(play, api, guid);
+  const recoveredGuid = await performAtSiteB(play, lost);
   return { results, recoveredGuid };
 }
 
@@ -81,7 +86,7 @@ async function backUp(
     api.follow<BackupBody>(`/v1/instances/${guid}/backups/${id}`, expectedBytes, progress),
   );
   if (!backup.downloadable) throw new DemoFailed('The backup is done, but not downloadable.');
-  narrator.good(`${megabytes(backup.size)} lie encrypted in ${stage.sharedStore}`);
+  narrator.good(`${megabytes(backup.size)} lie encrypted in ${stage.stores.place}`);
   results.push(['backup', taskTime(backup), `${megabytes(backup.size)} stored`]);
   return backup;
 }
@@ -134,11 +139,13 @@ async function destroyAndRestore(play: Play, api: Api, guid: string, backup: Bac
   narrator.good(`Equal, down to the last detail: ${original.summary}`);
 }
 
+/** Resolves with what "prepare" answered, and when the site was lost (epoch milliseconds). */
 async function prepareAndLoseSite(
-  { narrator, stage, signal }: Play,
+  play: Play,
   api: Api,
   guid: string,
-): Promise<string> {
+): Promise<{ backupGuid: string; lostAt: number }> {
+  const { narrator, stage, signal } = play;
   narrator.act('Prepare for the worst, then lose site A');
   narrator.say(
     'Disaster recovery needs two things that you keep elsewhere: the GUID that "prepare" answers, and the key.',
@@ -149,22 +156,45 @@ async function prepareAndLoseSite(
     {},
   );
   narrator.good(`backup_guid: ${backupGuid}`);
+  if (stage.stores.a.secondary !== undefined) await awaitCopies(play, api, guid);
+  const lostAt = Date.now();
   await stage.a.site.destroy();
   await stage.a.server.destroy();
+  const burned = await stage.stores.burn();
   const answer = await fetch(`${stage.a.site.url}/healthz`, { signal }).catch(() => undefined);
   signal.throwIfAborted();
   if (answer) throw new DemoFailed('Site A still answers, although it was destroyed.');
   narrator.good(
-    'Site A is gone: its process killed (SIGKILL), its data directory deleted, and the instance with its server, too.',
+    `Site A is gone: its process killed (SIGKILL), its data directory deleted, and the instance with its server, too${burned === undefined ? '' : `; and ${burned}`}.`,
   );
-  return backupGuid;
+  return { backupGuid, lostAt };
 }
 
-async function performAtSiteB(play: Play, backupGuid: string): Promise<string> {
+/** What is to survive must have left site A. */
+async function awaitCopies({ narrator, signal }: Play, api: Api, guid: string): Promise<void> {
+  const route = `/v1/instances/${guid}/recovery-points`;
+  narrator.quote(`GET ${route}`);
+  const points = await narrator.during('Waiting for the copy at the second place', async () => {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(copyPatienceMs)]);
+    for (;;) {
+      const found = await api.look<RecoveryPointBody[]>(route);
+      if (found.every(({ backup_id }) => backup_id !== null)) return found;
+      if (deadline.aborted && !signal.aborted) throw new DemoFailed('The backup was not copied in time.');
+      await sleep(200, undefined, { signal });
+    }
+  });
+  for (const { store, role, age_seconds } of points)
+    narrator.say(`- ${role} store ${store}: its newest backup is ${age_seconds} s old`);
+}
+
+async function performAtSiteB(
+  play: Play,
+  { backupGuid, lostAt }: { backupGuid: string; lostAt: number },
+): Promise<string> {
   const { narrator, stage, original, expectedBytes, dataset, signal } = play;
   narrator.act('Recover at site B');
   narrator.say(
-    'Site B is another installation: its own state, its own keys, its own store. All it shares with A is the folder with the encrypted backups, which tells nothing without your key. The instance there is another one, and empty.',
+    `Site B is another installation: its own state, its own keys. ${stage.stores.shared} The instance there is another one, and empty.`,
   );
   const api = openApi(stage.b.site, narrator, signal);
   const instance = await register(api, dataset, stage.b.server, 'shop at site B');
@@ -179,6 +209,18 @@ async function performAtSiteB(play: Play, backupGuid: string): Promise<string> {
     api.follow<RestoreBody>(`/v1/instances/${instance.instance_id}/restores/${id}`, expectedBytes, progress),
   );
   tellRestore(play, 'recovery at site B', restore);
+  play.results.push(
+    [
+      'recovery point: changes that are lost',
+      seconds(lostAt - Date.parse(restore.metadata.restored_from)),
+      '',
+    ],
+    [
+      'recovery time: from the loss until the data is back',
+      seconds(Date.parse(restore.finished_at) - lostAt),
+      '',
+    ],
+  );
   const recovered = await readAll(stage.b.server, 'Reading what was recovered', narrator);
   requireEqual('The recovered instance', original, recovered);
   narrator.good(`Equal, down to the last detail: ${original.summary}`);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type SiteProcess, spawnSiteProcess } from '../test/support/site-process.ts';
 import type { DemoServer } from './dataset.ts';
+import type { SiteStores } from './stores/layout.ts';
 
 /** One complete installation: a real `forestay serve`, with a data directory of its own. */
 export interface DemoSite {
@@ -17,19 +18,13 @@ export interface DemoSite {
   lastWords(): string[];
 }
 
-/** Settings of FORESTAY_STORE and FORESTAY_SECONDARY_STORES. */
-export interface Stores {
-  readonly primary: string;
-  readonly secondary?: string;
-}
-
 const patienceMs = 5000;
 
 /** Starts it and waits until it is ready; the signal ends it while it starts, and the stack whenever it does not any more. */
 export async function startDemoSite(
   dataDir: string,
   options: {
-    readonly stores: Stores;
+    readonly stores: SiteStores;
     readonly address?: string;
     readonly settings?: DemoServer['siteSettings'];
     readonly signal: AbortSignal;

@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { DataSize, Dataset, DemoServer } from './dataset.ts';
+import type { DemoServer } from './dataset.ts';
 import type { Narrator } from './narrate.ts';
+import type { Options } from './options.ts';
 import { type DemoSite, startDemoSite } from './site.ts';
+import type { StoreLayout } from './stores/layout.ts';
 
 /** Everything the story plays with. What it starts is ended, and what it writes deleted, by the stack it was given. */
 export interface Stage {
@@ -12,8 +14,7 @@ export interface Stage {
   readonly folder: string;
   readonly keyFile: string;
   readonly key: string;
-  /** The folder that both sites know; nothing else is common to them. */
-  readonly sharedStore: string;
+  readonly stores: StoreLayout;
   /** Site A with the instance that has the data; site B, far away, with an empty one. */
   readonly a: { readonly site: DemoSite; readonly server: DemoServer };
   readonly b: { readonly site: DemoSite; readonly server: DemoServer };
@@ -22,8 +23,7 @@ export interface Stage {
 }
 
 export async function setStage(
-  dataset: Dataset,
-  size: DataSize,
+  { dataset, stores: storeKind, size }: Pick<Options, 'dataset' | 'stores' | 'size'>,
   stack: AsyncDisposableStack,
   narrator: Narrator,
   signal: AbortSignal,
@@ -34,25 +34,18 @@ export async function setStage(
   const key = randomBytes(24).toString('base64url');
   const keyFile = path.join(folder, 'key');
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const sharedStore = path.join(folder, 'shared-store');
-  const storesOfA = { primary: `file:${sharedStore}` };
-  const storesOfB = {
-    primary: `file:${path.join(folder, 'store-of-b')}`,
-    secondary: storesOfA.primary,
-  };
-
   const startServer = async () => {
     const server = await dataset.startServer();
     stack.defer(() => server.destroy());
     return server;
   };
-  const [serverA, serverB] = await narrator.during('Starting two private servers', () =>
-    allEnded([startServer(), startServer()]),
+  const [serverA, serverB, stores] = await narrator.during('Starting private servers', () =>
+    allEnded([startServer(), startServer(), storeKind.open(folder, stack)]),
   );
   signal.throwIfAborted();
 
-  const forA = { stores: storesOfA, settings: serverA.siteSettings, signal };
-  const forB = { stores: storesOfB, settings: serverB.siteSettings, signal };
+  const forA = { stores: stores.a, settings: { ...serverA.siteSettings, ...stores.env }, signal };
+  const forB = { stores: stores.b, settings: { ...serverB.siteSettings, ...stores.env }, signal };
   const [, siteA, siteB] = await narrator.during('Making up data, and starting two sites', (progress) =>
     allEnded([
       serverA.fill(size, ({ done, total, title }) => progress(done / total, title), signal),
@@ -64,7 +57,7 @@ export async function setStage(
     folder,
     keyFile,
     key,
-    sharedStore,
+    stores,
     a: { site: siteA, server: serverA },
     b: { site: siteB, server: serverB },
     rebuildA: () => {

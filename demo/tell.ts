@@ -10,7 +10,7 @@ export const interrupted = 130;
 
 /** Tells the whole story. Resolves with the exit code: 0 only when every comparison held; 130 when it was interrupted. */
 export async function tell(
-  { dataset, size, keep }: Options,
+  { dataset, stores, size, keep }: Options,
   narrator: Narrator,
   signal: AbortSignal,
 ): Promise<number> {
@@ -23,7 +23,8 @@ export async function tell(
     );
     narrator.act('Set the stage');
     dataset.prepareMachine();
-    stage = await setStage(dataset, size, stack, narrator, signal);
+    stores.prepareMachine();
+    stage = await setStage({ dataset, stores, size }, stack, narrator, signal);
     const { results, recoveredGuid } = await playScenario(dataset, stage, narrator, signal);
     narrator.act('What it took');
     narrator.table([['', 'time', 'size'], ...results]);

@@ -7,8 +7,10 @@ import { expect, test } from 'vitest';
 import type { Dataset, DemoServer } from '../../demo/dataset.ts';
 import type { Narrator } from '../../demo/narrate.ts';
 import { createPostgresqlDataset } from '../../demo/postgresql/dataset.ts';
+import { directoryStores } from '../../demo/stores/directory.ts';
 import { tell } from '../../demo/tell.ts';
 import { runSql } from '../support/postgres-client.ts';
+import { swiftMissing } from '../support/swift-server.ts';
 import { until } from '../support/test-site.ts';
 
 /** Some seconds, but the machine may be busy. */
@@ -77,10 +79,26 @@ test('Ctrl-C in the middle cleans everything up', patience, async () => {
   expect({ code, left }).toEqual({ code: 130, left: [] });
 });
 
+const missing = swiftMissing();
+test.skipIf(missing !== undefined)(
+  `the story on an S3 server: site B has the copies alone, after site A and its bucket are gone${missing ? ` (cannot be told here: ${missing})` : ''}`,
+  patience,
+  async () => {
+    const demo = await startDemo('--store', 's3', '--engine', 'files', '--size', 'small');
+    const { code, output, left } = await demo.end();
+    expect(output).toContain('the bucket site-a with its');
+    expect(output).toMatch(/recovery point: changes that are lost +\d/);
+    expect(output).toMatch(/recovery time: from the loss until the data is back +\d/);
+    expect(output).toContain('Everything came back');
+    expect(code).toBe(0);
+    expect(left).toEqual([]);
+  },
+);
+
 test('restored data that differs in one row ends the demo with 1, and it says where', patience, async () => {
   const heard: string[] = [];
   const code = await tell(
-    { dataset: tampering(createPostgresqlDataset()), size: 'small', keep: false },
+    { dataset: tampering(createPostgresqlDataset()), stores: directoryStores, size: 'small', keep: false },
     listener(heard),
     new AbortController().signal,
   );
