@@ -1,0 +1,54 @@
+import { runTool } from '../../pipeline/child-process.ts';
+
+/**
+ * The shell of SQLite, sqlite3: https://sqlite.org/cli.html. What it is to do stands in its arguments, because the end of a
+ * script on stdin would look to it like that of a whole one when this process dies while it is written.
+ */
+
+/** No settings of the user's, no prompts, an end at the first error. */
+const usual = ['-init', '/dev/null', '-batch', '-bail'];
+
+/** How long to wait for the locks of other programs, in milliseconds. */
+const waitForLocks = '.timeout 60000';
+
+export function sqliteArgs(database: string, commands: readonly string[]): string[] {
+  return [...usual, database, waitForLocks, ...commands];
+}
+
+/** Runs commands, one after the other; resolves with what they wrote. */
+export async function runSqlite(
+  program: string,
+  database: string,
+  commands: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const { stdout } = await runTool(program, sqliteArgs(database, commands), { signal });
+  return stdout.trim();
+}
+
+/** Makes a copy of `database` in `copy` and then `source` what `database` holds. */
+export function exchangeCommands(database: string, source: string, copy: string): string[] {
+  return [
+    // Who may write waits from here on, so that the copy is what will be replaced.
+    'BEGIN IMMEDIATE',
+    '.connection 1',
+    `.open ${quoted(database)}`,
+    waitForLocks,
+    `.backup ${quoted(copy)}`,
+    '.connection 0',
+    'COMMIT',
+    restoreCommand(source),
+  ];
+}
+
+/** One transaction: programs that have the database open see the old data or the new, and a crash leaves the old. */
+export function restoreCommand(source: string): string {
+  // With the mode of every day a source that is gone would be made, and restored: an empty one.
+  const url = `file:${encodeURI(source).replace(/[?#]/g, encodeURIComponent)}?mode=rw`;
+  return `.restore ${quoted(url)}`;
+}
+
+/** As commands of the shell take text: https://sqlite.org/cli.html#dot_command_arguments. Paths have no control characters. */
+export function quoted(text: string): string {
+  return `"${text.replace(/[\\"]/g, '\\$&')}"`;
+}
