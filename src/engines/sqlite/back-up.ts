@@ -5,13 +5,14 @@ import { stallWatchdog } from '../../pipeline/stall-watchdog.ts';
 import type { BackupSource } from '../engine.ts';
 import type { Target } from './connection.ts';
 import { translateError } from './errors.ts';
+import { wholeOnly } from './header.ts';
 import { copyFile } from './names.ts';
 import { findDatabase } from './place.ts';
-import { quoted, sqliteArgs } from './shell.ts';
+import { commandLine, quoted, type Shell } from './shell.ts';
 import { requireSqlite } from './tools.ts';
 
-export interface SqliteOptions {
-  readonly program: string;
+export interface BackUpOptions {
+  readonly shell: Shell;
   /** After how many milliseconds without a byte a backup fails; the copy is made before the first. */
   readonly stallMs: number;
 }
@@ -22,22 +23,20 @@ export interface SqliteOptions {
  */
 export async function backUp(
   target: Target,
-  { program, stallMs }: SqliteOptions,
+  { shell, stallMs }: BackUpOptions,
   signal: AbortSignal,
 ): Promise<BackupSource> {
   try {
-    const version = await requireSqlite(program, signal);
+    const version = await requireSqlite(shell, signal);
     const place = await findDatabase(target);
     const copy = copyFile(place);
     const source = spawnSource(
       '/bin/sh',
-      ['-c', copyScript, 'sh', place.parent, copy, program, ...copyArgs(place.path, copy)],
-      {
-        signal,
-      },
+      ['-c', copyScript, 'sh', place.parent, copy, ...copyCommand(shell, place.path, copy)],
+      { signal },
     );
     return {
-      stream: joinStreams(source, [stallWatchdog(stallMs, stalled)], {
+      stream: joinStreams(source, [stallWatchdog(stallMs, stalled), wholeOnly()], {
         signal,
         translate: (error) => translateError(error, 'The backup failed'),
       }),
@@ -54,8 +53,8 @@ export async function backUp(
 }
 
 /** Without the transaction every write of another program would begin the copy anew. */
-function copyArgs(database: string, copy: string): string[] {
-  return sqliteArgs(database, [
+function copyCommand(shell: Shell, database: string, copy: string): string[] {
+  return commandLine(shell, database, [
     'BEGIN',
     'SELECT NULL FROM sqlite_schema LIMIT 1',
     `.backup --async ${quoted(copy)}`,

@@ -64,5 +64,5 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
   [/file is not a database|file is encrypted/, noDatabase],
   [/readonly database|Permission denied|Operation not permitted|Read-only file system/, noRight],
   [/disk I\/O error|Input\/output error|Stale file handle/, gone],
-  [/unable to open database|cannot open/, gone],
+  [/unable to open database|^Error: cannot open/m, gone],
 ];

@@ -1,7 +1,7 @@
 import { runTool } from '../../pipeline/child-process.ts';
 import type { Place } from '../roots.ts';
 import type { AttemptFiles } from './names.ts';
-import { exchangeCommands, restoreCommand, sqliteArgs } from './shell.ts';
+import { commandLine, exchangeCommands, restoreCommand, type Shell } from './shell.ts';
 
 /** By which `settleRestore` finds what an earlier attempt started, and which may go on without its worker. */
 export function markOf(ticketId: string): Record<string, string> {
@@ -13,11 +13,11 @@ export async function exchange(
   place: Place,
   { staged, replaced, kept }: AttemptFiles,
   ticketId: string,
-  program: string,
+  shell: Shell,
   signal: AbortSignal,
 ): Promise<void> {
-  const commands = sqliteArgs(place.path, exchangeCommands(place.path, staged, replaced));
-  const args = [place.parent, staged, replaced, kept, program, ...commands];
+  const commands = commandLine(shell, place.path, exchangeCommands(shell, place.path, staged, replaced));
+  const args = [place.parent, staged, replaced, kept, ...commands];
   await runTool('/bin/sh', ['-c', exchangeScript, 'sh', ...args], { signal, env: markOf(ticketId) });
 }
 
@@ -38,9 +38,9 @@ export async function putBack(
   place: Place,
   kept: string,
   ticketId: string,
-  program: string,
+  shell: Shell,
   signal: AbortSignal,
 ): Promise<void> {
-  const args = sqliteArgs(place.path, [restoreCommand(kept)]);
+  const [program = '', ...args] = commandLine(shell, place.path, [restoreCommand(kept)]);
   await runTool(program, args, { signal, env: markOf(ticketId) });
 }

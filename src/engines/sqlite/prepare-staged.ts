@@ -1,7 +1,7 @@
 import { hasCode } from '../../core/errors.ts';
 import { ChildExit } from '../../pipeline/child-process.ts';
 import { refuse } from './header.ts';
-import { runSqlite } from './shell.ts';
+import { runSqlite, type Shell } from './shell.ts';
 
 /**
  * Checks a staged database, and makes it one that can be copied over the other: SQLite copies between page sizes only where
@@ -10,14 +10,14 @@ import { runSqlite } from './shell.ts';
 export async function prepareStaged(
   staged: string,
   database: string,
-  program: string,
+  shell: Shell,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const found = await check(staged, program, signal);
+  const found = await check(staged, shell, signal);
   if (found !== 'ok') throw refuse(`SQLite finds it damaged: ${found.split('\n')[0]?.slice(0, 300)}`);
   const properties = ['PRAGMA journal_mode', 'PRAGMA page_size'];
-  const [own = '', ownSize = ''] = (await runSqlite(program, database, properties, signal)).split('\n');
-  const [journal = '', size = ''] = (await runSqlite(program, staged, properties, signal)).split('\n');
+  const [own = '', ownSize = ''] = (await runSqlite(shell, database, properties, signal)).split('\n');
+  const [journal = '', size = ''] = (await runSqlite(shell, staged, properties, signal)).split('\n');
   const change: string[] = [];
   const isLogged = own === 'wal';
   const resized = isLogged && size !== ownSize;
@@ -25,7 +25,7 @@ export async function prepareStaged(
   if (resized || isLogged !== (journal === 'wal')) {
     change.push(`PRAGMA journal_mode = ${isLogged ? 'wal' : 'delete'}`);
   }
-  if (change.length > 0) await runSqlite(program, staged, change, signal);
+  if (change.length > 0) await runSqlite(shell, staged, change, signal);
   if (!resized) return [];
   return [
     `The size of its pages: it is ${ownSize}, as in the instance, not ${size}. Rows of tables without an INTEGER PRIMARY KEY may have other rowids.`,
@@ -33,9 +33,9 @@ export async function prepareStaged(
 }
 
 /** What SQLite says of it; `ok` when it is whole. */
-async function check(staged: string, program: string, signal: AbortSignal): Promise<string> {
+async function check(staged: string, shell: Shell, signal: AbortSignal): Promise<string> {
   try {
-    return await runSqlite(program, staged, ['PRAGMA integrity_check(10)'], signal);
+    return await runSqlite(shell, staged, ['PRAGMA integrity_check(10)'], signal);
   } catch (error) {
     // Of what is worse than a wrong index sqlite3 says so by failing.
     if (!hasCode(error, 'ToolFailed') || !(error.cause instanceof ChildExit)) throw error;

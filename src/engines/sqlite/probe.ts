@@ -4,16 +4,16 @@ import type { Probe } from '../engine.ts';
 import type { Target } from './connection.ts';
 import { translateError } from './errors.ts';
 import { findDatabase } from './place.ts';
-import { runSqlite } from './shell.ts';
+import { runSqlite, type Shell } from './shell.ts';
 import { requireSqlite } from './tools.ts';
 
 /** Opens the database, and says what will not work with it. */
-export async function probe(target: Target, program: string, signal: AbortSignal): Promise<Probe> {
+export async function probe(target: Target, shell: Shell, signal: AbortSignal): Promise<Probe> {
   try {
-    const engineVersion = await requireSqlite(program, signal);
+    const engineVersion = await requireSqlite(shell, signal);
     const place = await findDatabase(target);
     const commands = ['SELECT NULL FROM sqlite_schema LIMIT 0', 'PRAGMA journal_mode'];
-    const journal = await runSqlite(program, place.path, commands, signal);
+    const journal = await runSqlite(shell, place.path, commands, signal);
     const warnings: string[] = [];
     if (journal !== 'wal') {
       warnings.push(

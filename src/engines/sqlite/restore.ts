@@ -13,6 +13,7 @@ import { assertWhole } from './header.ts';
 import { attemptFiles } from './names.ts';
 import { findDatabase } from './place.ts';
 import { prepareStaged } from './prepare-staged.ts';
+import type { Shell } from './shell.ts';
 import { requireSqlite } from './tools.ts';
 
 /**
@@ -23,14 +24,14 @@ export async function restore(
   target: Target,
   bytes: Readable,
   ticket: RestoreTicket,
-  program: string,
+  shell: Shell,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
   try {
     ticket.onPhase('preparing');
-    await requireSqlite(program, signal);
+    await requireSqlite(shell, signal);
     const place = await findDatabase(target);
-    return await stageAndSwitch({ place, bytes, ticket, program, signal });
+    return await stageAndSwitch({ place, bytes, ticket, shell, signal });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     throw translateError(error, 'The restore failed');
@@ -43,11 +44,11 @@ interface Work {
   readonly place: Place;
   readonly bytes: Readable;
   readonly ticket: RestoreTicket;
-  readonly program: string;
+  readonly shell: Shell;
   readonly signal: AbortSignal;
 }
 
-async function stageAndSwitch({ place, bytes, ticket, program, signal }: Work): Promise<RestoreReport> {
+async function stageAndSwitch({ place, bytes, ticket, shell, signal }: Work): Promise<RestoreReport> {
   const files = attemptFiles(place, ticket.id, ticket.attempt);
   const { staged, kept } = files;
   let isStaged = false;
@@ -59,11 +60,11 @@ async function stageAndSwitch({ place, bytes, ticket, program, signal }: Work): 
     isStaged = true;
     ticket.onPhase('verifying');
     await assertWhole(staged);
-    notKept = await prepareStaged(staged, place.path, program, signal);
+    notKept = await prepareStaged(staged, place.path, shell, signal);
     ticket.onPhase('switching');
     await ticket.beforeSwitch();
     if (signal.aborted) throw abortError(signal);
-    await exchange(place, files, ticket.id, program, signal);
+    await exchange(place, files, ticket.id, shell, signal);
   } catch (error) {
     // Whatever failed then failed too late.
     if (!(await exists(kept))) {

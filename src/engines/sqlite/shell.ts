@@ -8,32 +8,48 @@ import { runTool } from '../../pipeline/child-process.ts';
 /** No settings of the user's, no prompts, an end at the first error. */
 const usual = ['-init', '/dev/null', '-batch', '-bail'];
 
-/** How long to wait for the locks of other programs, in milliseconds. */
-const waitForLocks = '.timeout 60000';
+/** How it is run. */
+export interface Shell {
+  /** The name that PATH finds, or an absolute path. */
+  readonly program: string;
+  /** How long to wait for the locks of other programs, in milliseconds. */
+  readonly lockMs: number;
+}
 
-export function sqliteArgs(database: string, commands: readonly string[]): string[] {
-  return [...usual, database, waitForLocks, ...commands];
+/** The program and its arguments. */
+export function commandLine(
+  { program, lockMs }: Shell,
+  database: string,
+  commands: readonly string[],
+): string[] {
+  return [program, ...usual, database, `.timeout ${lockMs}`, ...commands];
 }
 
 /** Runs commands, one after the other; resolves with what they wrote. */
 export async function runSqlite(
-  program: string,
+  shell: Shell,
   database: string,
   commands: readonly string[],
   signal: AbortSignal,
 ): Promise<string> {
-  const { stdout } = await runTool(program, sqliteArgs(database, commands), { signal });
+  const [program = '', ...args] = commandLine(shell, database, commands);
+  const { stdout } = await runTool(program, args, { signal });
   return stdout.trim();
 }
 
 /** Makes a copy of `database` in `copy` and then `source` what `database` holds. */
-export function exchangeCommands(database: string, source: string, copy: string): string[] {
+export function exchangeCommands(
+  { lockMs }: Shell,
+  database: string,
+  source: string,
+  copy: string,
+): string[] {
   return [
     // Who may write waits from here on, so that the copy is what will be replaced.
     'BEGIN IMMEDIATE',
     '.connection 1',
     `.open ${quoted(database)}`,
-    waitForLocks,
+    `.timeout ${lockMs}`,
     `.backup ${quoted(copy)}`,
     '.connection 0',
     'COMMIT',

@@ -1,13 +1,14 @@
 import { ForestayError } from '../../core/errors.ts';
 import { runTool } from '../../pipeline/child-process.ts';
 import type { ToolReport } from '../engine.ts';
+import type { Shell } from './shell.ts';
 
 /** The shell that we use has `.connection` since this version (2021). */
 const oldest = [3, 37] as const;
 const versionMs = 10_000;
 
 /** The version of SQLite. Throws `ToolMissing` without sqlite3, or when it is too old. */
-export async function requireSqlite(program: string, signal: AbortSignal): Promise<string> {
+export async function requireSqlite({ program }: Shell, signal: AbortSignal): Promise<string> {
   const { stdout } = await runTool(program, ['--version'], { signal, timeoutMs: versionMs });
   const [version = '', major, minor] = /^(\d+)\.(\d+)(?:\.\d+)*/.exec(stdout) ?? [];
   const [oldMajor, oldMinor] = oldest;
@@ -22,13 +23,13 @@ export async function requireSqlite(program: string, signal: AbortSignal): Promi
 }
 
 /** Whether it is there. */
-export async function reportTools(program: string, signal: AbortSignal): Promise<ToolReport[]> {
+export async function reportTools(shell: Shell, signal: AbortSignal): Promise<ToolReport[]> {
   const hint = `Install sqlite3 ${oldest.join('.')} or newer, for example: apt-get install sqlite3`;
-  const found = await runTool('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', program], {
+  const found = await runTool('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', shell.program], {
     signal,
     timeoutMs: versionMs,
   }).catch(() => undefined);
-  const version = await requireSqlite(program, signal).catch(() => undefined);
+  const version = await requireSqlite(shell, signal).catch(() => undefined);
   const path = found?.stdout.trim();
   return [{ tool: 'sqlite3', found: path && version ? [{ version, path }] : [], hint }];
 }

@@ -6,12 +6,13 @@ import { translateError } from './errors.ts';
 import { markOf, putBack } from './exchange.ts';
 import { filesOf } from './names.ts';
 import { findDatabase, findPlace } from './place.ts';
+import type { Shell } from './shell.ts';
 
 /** Copies the replaced data over the restored, in one transaction, too. */
 export async function undoRestore(
   target: Target,
   ticketId: string,
-  program: string,
+  shell: Shell,
   signal: AbortSignal,
 ): Promise<void> {
   try {
@@ -24,7 +25,7 @@ export async function undoRestore(
         { hint: 'Restore the backup you need instead.' },
       );
     }
-    await putBack(place, kept, ticketId, program, signal);
+    await putBack(place, kept, ticketId, shell, signal);
     await rm(kept);
   } catch (error) {
     throw translateError(error, 'The restore could not be undone');
