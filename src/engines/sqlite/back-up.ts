@@ -33,7 +33,8 @@ export async function backUp(
     const source = spawnSource(
       '/bin/sh',
       ['-c', copyScript, 'sh', place.parent, copy, ...copyCommand(shell, place.path, copy)],
-      { signal },
+      // Its arguments say it too, but not in a form that people read.
+      { signal, env: { FORESTAY_SQLITE_DATABASE: place.path } },
     );
     return {
       stream: joinStreams(source, [stallWatchdog(stallMs, stalled), wholeOnly()], {

@@ -22,7 +22,7 @@ export function commandLine(
   database: string,
   commands: readonly string[],
 ): string[] {
-  return [program, ...usual, database, `.timeout ${lockMs}`, ...commands];
+  return [program, ...usual, existing(database), `.timeout ${lockMs}`, ...commands];
 }
 
 /** Runs commands, one after the other; resolves with what they wrote. */
@@ -48,7 +48,7 @@ export function exchangeCommands(
     // Who may write waits from here on, so that the copy is what will be replaced.
     'BEGIN IMMEDIATE',
     '.connection 1',
-    `.open ${quoted(database)}`,
+    `.open ${quoted(existing(database))}`,
     `.timeout ${lockMs}`,
     `.backup ${quoted(copy)}`,
     '.connection 0',
@@ -59,9 +59,12 @@ export function exchangeCommands(
 
 /** One transaction: programs that have the database open see the old data or the new, and a crash leaves the old. */
 export function restoreCommand(source: string): string {
-  // With the mode of every day a source that is gone would be made, and restored: an empty one.
-  const url = `file:${encodeURI(source).replace(/[?#]/g, encodeURIComponent)}?mode=rw`;
-  return `.restore ${quoted(url)}`;
+  return `.restore ${quoted(existing(source))}`;
+}
+
+/** By its path SQLite makes a database that is not there, and an empty one would be backed up, or restored. */
+function existing(database: string): string {
+  return `file:${encodeURI(database).replace(/[?#]/g, encodeURIComponent)}?mode=rw`;
 }
 
 /** As commands of the shell take text: https://sqlite.org/cli.html#dot_command_arguments. Paths have no control characters. */
