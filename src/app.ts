@@ -14,6 +14,7 @@ import { createCommandEngine } from './engines/command/engine.ts';
 import type { Engine } from './engines/engine.ts';
 import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
+import { createSqliteEngine } from './engines/sqlite/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
@@ -40,6 +41,7 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
     createPostgresqlEngine({ toolDirs: config.toolDirs }),
     createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
     createCommandEngine({ file: config.commandsFile }),
+    createSqliteEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
   ];
   return new Map(engines.map((engine) => [engine.name, engine]));
 }

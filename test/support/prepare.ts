@@ -33,7 +33,11 @@ export const openssl: Requirement = {
 const requirements: readonly Requirement[] = [
   postgresql,
   openssl,
-  { what: 'SQLite, for the engine of commands', packages: ['sqlite3'], isMet: () => onPath('sqlite3') },
+  {
+    what: 'SQLite, for the engines sqlite and command',
+    packages: ['sqlite3'],
+    isMet: () => onPath('sqlite3'),
+  },
   {
     what: 'OpenStack Swift, an S3 server',
     packages: swiftPackages,

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine.ts';
+import type { Limits } from '../roots.ts';
 import { backUp } from './back-up.ts';
-import { connectionSchema, type Limits, parseConnection, readTarget } from './connection.ts';
+import { connectionSchema, parseConnection, readTarget } from './connection.ts';
 import { parseDetails } from './details.ts';
 import { findRestorablePlace } from './place.ts';
 import { probe } from './probe.ts';

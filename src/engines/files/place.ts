@@ -1,24 +1,14 @@
-import { lstat, readFile, realpath } from 'node:fs/promises';
-import path from 'node:path';
+import { lstat, readFile } from 'node:fs/promises';
 import { ForestayError } from '../../core/errors.ts';
-import { assertAllowed, type Limits, type Target } from './connection.ts';
+import { findRealPlace, type Place } from '../roots.ts';
+import type { Target } from './connection.ts';
 import { translateError } from './errors.ts';
-
-/** Where a folder really is: no part of `parent` is a symbolic link. The folder itself need not be there. */
-export interface Place {
-  readonly parent: string;
-  readonly path: string;
-}
 
 /** Throws `InstanceUnreachable` without a parent, `InstanceRefused` where links lead out of what is allowed. */
 export async function findPlace(target: Target): Promise<Place> {
-  const parent = await real(path.dirname(target.path));
-  const place = { parent, path: path.join(parent, path.basename(target.path)) };
-  assertAllowed(place.path, {
-    roots: await Promise.all(target.limits.roots.map(realIfThere)),
-    forbidden: await Promise.all(target.limits.forbidden.map(realIfThere)),
-  } satisfies Limits);
-  return place;
+  return findRealPlace(target.path, target.limits).catch((error: unknown) => {
+    throw translateError(error, 'The folder cannot be reached');
+  });
 }
 
 /** The same where the folder must be there. */
@@ -77,16 +67,4 @@ async function mountPoints(): Promise<string[]> {
     .map((mount) =>
       mount.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
     );
-}
-
-async function real(folder: string): Promise<string> {
-  try {
-    return await realpath(folder);
-  } catch (error) {
-    throw translateError(error, 'The folder cannot be reached');
-  }
-}
-
-async function realIfThere(folder: string): Promise<string> {
-  return realpath(folder).catch(() => folder);
 }

@@ -1,10 +1,11 @@
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Place } from '../roots.ts';
 import type { Target } from './connection.ts';
 import { repair, syncFolder, whatIsHeld } from './container.ts';
 import { translateError } from './errors.ts';
 import { containerPrefix, keptContainer } from './names.ts';
-import { findPlace, type Place } from './place.ts';
+import { findPlace } from './place.ts';
 import { removeTree, takeAway } from './remove.ts';
 
 /**

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
-import { copyExamples, fixtureCommands, makeNoted, makeSqlite } from './instance.ts';
+import { makeSqlite } from '../sqlite/instance.ts';
+import { copyExamples, fixtureCommands, makeNoted } from './instance.ts';
 
 const noted = createCommandEngine({
   file: fixtureCommands(),
@@ -27,7 +28,11 @@ describe.skipIf(why)(`the example for SQLite${why}`, async () => {
     describeEngine(`SQLite (journal: ${journal})`, {
       engine,
       method: 'in place',
-      makeInstance: () => makeSqlite(engine, journal),
+      makeInstance: () =>
+        makeSqlite(
+          (path) => engine.parseConnection({ command: 'sqlite', parameters: { DATABASE: path } }),
+          journal,
+        ),
     });
   }
 });

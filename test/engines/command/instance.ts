@@ -4,8 +4,6 @@ import { chmodSync } from 'node:fs';
 import { chmod, cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { createCommandEngine } from '../../../src/engines/command/engine.ts';
@@ -30,86 +28,6 @@ export async function copyExamples(): Promise<string> {
   await chmod(join(folder, 'commands.json'), 0o600);
   return folder;
 }
-
-export interface SqliteInstance extends InstanceFixture {
-  readonly folder: string;
-  readonly database: string;
-}
-
-/** A SQLite database that a program has open, with a write-ahead log or without. */
-export async function makeSqlite(
-  engine: ReturnType<typeof createCommandEngine>,
-  journal: 'wal' | 'delete',
-): Promise<SqliteInstance> {
-  const folder = await mkdtemp(join(tmpdir(), 'sqlite-'));
-  const database = join(folder, 'shop of ü $(x) `y` & co.sqlite');
-  const program = new DatabaseSync(database, { timeout: 20_000 });
-  program.exec(`PRAGMA journal_mode = ${journal}; CREATE TABLE goods (name TEXT)`);
-  const connection = (path: string) =>
-    engine.parseConnection({ command: 'sqlite', parameters: { DATABASE: path } });
-  const sqlite3 = async (sql: string) =>
-    (await run('sqlite3', ['-cmd', '.timeout 20000', database, sql], { maxBuffer: 256 * 1024 * 1024 }))
-      .stdout;
-  return {
-    folder,
-    database,
-    connection: connection(database),
-    unreachable: connection(join(folder, 'missing.sqlite')),
-    fill: async (kind) => {
-      program.exec(kind === 'bulk' ? bulkSql : hostileSql);
-    },
-    // By the shell of SQLite, which is not what restores.
-    fingerprint: async () => [await sqlite3('.dump'), await sqlite3('PRAGMA integrity_check')],
-    // The program goes on with the connection it had before the restore.
-    write: async () => {
-      program.exec('CREATE TABLE IF NOT EXISTS written (at TEXT); INSERT INTO written VALUES (random())');
-    },
-    startWriting: async () => {
-      program.exec(
-        'CREATE TABLE one (amount); INSERT INTO one VALUES (1000); CREATE TABLE two (amount); INSERT INTO two VALUES (0)',
-      );
-      let stopped = false;
-      const writing = (async () => {
-        while (!stopped) {
-          program.exec(
-            'BEGIN; UPDATE one SET amount = amount - 1; UPDATE two SET amount = amount + 1; COMMIT',
-          );
-          await turn();
-        }
-      })();
-      return {
-        stop: async () => {
-          stopped = true;
-          await writing;
-        },
-      };
-    },
-    isConsistent: async () =>
-      (await sqlite3('SELECT one.amount + two.amount FROM one, two')).trim() === '1000',
-    killSource: async () => {
-      for (const { pid } of processesWith(database)) process.kill(pid, 'SIGKILL');
-    },
-    remains: async () => [
-      ...processesWith(database).map(({ args }) => `process ${args}`),
-      ...(await readdir(folder)).filter((name) => name.startsWith('.forestay')),
-    ],
-    close: async () => {
-      program.close();
-      await rm(folder, { recursive: true });
-    },
-  };
-}
-
-const bulkSql = `CREATE TABLE bulk (id INTEGER PRIMARY KEY, a TEXT, b BLOB);
-  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) INSERT INTO bulk SELECT i, hex(i), randomblob(1500) FROM n;
-  CREATE INDEX by_a ON bulk (a)`;
-
-const hostileSql = `CREATE TABLE "-t;
- DROP TABLE goods; --" ("c ""1""" TEXT, 'ü' BLOB);
-  INSERT INTO "-t;
- DROP TABLE goods; --" VALUES ('.quit', x'00ff'), ('🦫', NULL), (char(10, 0, 13), ''), ('it''s', 1e300);
-  CREATE VIEW v AS SELECT * FROM goods; CREATE TRIGGER tr AFTER INSERT ON goods BEGIN DELETE FROM goods; END;
-  PRAGMA user_version = 42`;
 
 export interface NotedFile extends InstanceFixture {
   readonly file: string;
