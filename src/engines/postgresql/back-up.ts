@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { PassThrough, type Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { spawnSource } from '../../pipeline/child-process.ts';
@@ -6,27 +7,32 @@ import type { Target } from './connection.ts';
 import { type Details, readDetails } from './details.ts';
 import { openToolEnvironment, type ToolEnvironment } from './environment.ts';
 import { translateError, translating } from './errors.ts';
+import { applicationName } from './names.ts';
 import { type Session, withSession } from './session.ts';
+import { watchForStall } from './stall.ts';
 import { findToolsets, majorOf, type Toolset, toolPath, toolsToDump } from './tools.ts';
-
-export const applicationName = 'forestay';
 
 /** How long pg_dump waits for a table that somebody locked exclusively. */
 const lockWaitMs = 10 * 60 * 1000;
 
+export interface BackUpOptions {
+  /** Folders with client tools. */
+  readonly folders: readonly string[];
+  readonly stallMs: number;
+}
+
 /** A pg_dump archive (custom format, not compressed) of one database, at one moment. */
 export async function backUp(
   target: Target,
-  folders: readonly string[],
+  options: BackUpOptions,
   signal: AbortSignal,
 ): Promise<BackupSource> {
-  const toolsets = await findToolsets(folders, signal);
+  const toolsets = await findToolsets(options.folders, signal);
   const { details, tools } = await withSession(target, { signal, applicationName }, (session) =>
     translating('The database cannot be backed up', () => examine(session, toolsets)),
   );
-  const environment = await openToolEnvironment(target, { applicationName });
   return {
-    stream: dump(tools, environment, signal),
+    stream: await dump(target, tools, options, signal),
     tool: { name: 'pg_dump', version: tools.version },
     engineVersion: details.serverVersion.split(' ')[0] ?? details.serverVersion,
     mediaType: 'application/vnd.postgresql.dump',
@@ -66,22 +72,21 @@ async function refuseHiddenRows(session: Session): Promise<void> {
   );
 }
 
-function dump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal): Readable {
-  const args = [
-    '--format=custom',
-    '--compress=0',
-    '--no-password',
-    '--no-subscriptions',
-    `--lock-wait-timeout=${lockWaitMs}`,
-  ];
-  const source = spawnSource(toolPath(tools, 'pg_dump'), args, {
-    env: environment.env,
-    signal,
-    largeWrites: true,
-  });
+async function dump(
+  target: Target,
+  tools: Toolset,
+  { stallMs }: BackUpOptions,
+  signal: AbortSignal,
+): Promise<Readable> {
+  // A name of its own, by which its session can be told from those of other backups.
+  const sessions = `${applicationName}-dump-${randomBytes(8).toString('hex')}`;
+  const environment = await openToolEnvironment(target, { applicationName: sessions });
+  const watch = watchForStall({ target, sessions, tool: 'pg_dump', stallMs, signal });
+  const source = startDump(tools, environment, watch.signal);
   const stream = new PassThrough({
     highWaterMark: 256 * 1024,
     destroy(error, callback) {
+      watch.release();
       const done = () => environment.close().then(() => callback(error), callback);
       if (source.closed) done();
       else source.once('close', done).destroy();
@@ -90,6 +95,19 @@ function dump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal)
   // Ends after exit code 0 only: pipe passes on a clean end, and errors come here.
   source.on('error', (error) => stream.destroy(translateError(error, 'The backup failed')));
   source.pipe(stream);
+  source.on('data', watch.alive);
+  watch.excuseWhile(() => stream.readableLength >= stream.readableHighWaterMark);
   stream.on('error', () => {});
   return stream;
+}
+
+function startDump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal): Readable {
+  const args = [
+    '--format=custom',
+    '--compress=0',
+    '--no-password',
+    '--no-subscriptions',
+    `--lock-wait-timeout=${lockWaitMs}`,
+  ];
+  return spawnSource(toolPath(tools, 'pg_dump'), args, { env: environment.env, signal, largeWrites: true });
 }

@@ -2,7 +2,6 @@ import type { Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError } from '../../pipeline/abort.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { relationsSql } from './details.ts';
 import { openToolEnvironment } from './environment.ts';
@@ -10,25 +9,33 @@ import { translateError } from './errors.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { type LoadOptions, loadDirectly, loadGuarded, loadInPlace } from './load.ts';
 import { dropDatabase, hasMaintenance, openMaintenance } from './maintenance.ts';
-import { keptName, sessionName, stagingName } from './names.ts';
+import { applicationName, keptName, sessionName, stagingName } from './names.ts';
 import { describeFailures } from './not-kept.ts';
 import { type Plan, planRestore } from './plan.ts';
 import { ident } from './quote.ts';
 import { openSession, withSession } from './session.ts';
 import { databaseExists } from './settle.ts';
 import { applyProperties, createStaging, readProperties } from './stage.ts';
+import { watchForStall } from './stall.ts';
 import { CommitUnknown, openSwitcher } from './switch.ts';
 import { findToolsets } from './tools.ts';
+
+export interface RestoreOptions {
+  /** Folders with client tools. */
+  readonly folders: readonly string[];
+  readonly stallMs: number;
+}
 
 /** Restores a backup; see docs/engines/postgresql.md for how, and what each way promises. */
 export async function restore(
   target: Target,
   bytes: Readable,
   ticket: RestoreTicket,
-  folders: readonly string[],
+  options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
   const work: Work = {
+    ...options,
     target,
     bytes,
     ticket,
@@ -37,7 +44,7 @@ export async function restore(
   };
   try {
     ticket.onPhase('preparing');
-    const toolsets = await findToolsets(folders, signal);
+    const toolsets = await findToolsets(work.folders, signal);
     const reachable = await hasMaintenance(target, work);
     const plan = await withSession(target, work, (session) =>
       planRestore(session, ticket.source, toolsets, reachable),
@@ -52,7 +59,7 @@ export async function restore(
   }
 }
 
-interface Work {
+interface Work extends RestoreOptions {
   readonly target: Target;
   readonly bytes: Readable;
   readonly ticket: RestoreTicket;
@@ -223,13 +230,15 @@ async function withTools(
   database: string,
   load: (options: LoadOptions) => Promise<void>,
 ): Promise<void> {
-  const environment = await openToolEnvironment(work.target, {
-    applicationName: work.applicationName,
-    database,
-  });
+  const { applicationName: sessions, target, stallMs, signal } = work;
+  const environment = await openToolEnvironment(target, { applicationName: sessions, database });
+  const watch = watchForStall({ target, sessions, tool: 'pg_restore', stallMs, signal });
   try {
-    await load({ tools: plan.tools, env: environment.env, signal: work.signal, args: plan.args });
+    await load({ tools: plan.tools, env: environment.env, watch, args: plan.args });
+  } catch (error) {
+    throw watch.signal.aborted ? abortError(watch.signal) : error;
   } finally {
+    watch.release();
     await environment.close();
   }
 }

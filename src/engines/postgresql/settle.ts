@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ForestayError, hasCode } from '../../core/errors.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
 import { dropDatabase, openMaintenance } from './maintenance.ts';
-import { keptName, sessionPrefix, stagingPrefix, undoneName } from './names.ts';
+import { applicationName, keptName, sessionPrefix, stagingPrefix, undoneName } from './names.ts';
 import { openSession, type Session } from './session.ts';
 
 const sessionsEndMs = 15_000;

@@ -1,9 +1,8 @@
 import { ForestayError } from '../../core/errors.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
 import { dropDatabase, openMaintenance } from './maintenance.ts';
-import { keptName, sessionPrefix, undoneName } from './names.ts';
+import { applicationName, keptName, sessionPrefix, undoneName } from './names.ts';
 import { ident } from './quote.ts';
 import { databaseExists, dropLeftovers } from './settle.ts';
 import { openSwitcher } from './switch.ts';

@@ -108,7 +108,7 @@ export async function makePostgresInstance(
       return row?.sum === 1000;
     },
     killSource: async () => {
-      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'forestay'
+      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'forestay%'
                    AND datname = current_database() AND pid <> pg_backend_pid()`);
     },
     remains: async () => {

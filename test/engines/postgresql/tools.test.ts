@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -11,6 +11,7 @@ import {
   toolsToRestore,
 } from '../../../src/engines/postgresql/tools.ts';
 import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { engineWith, fakeTools } from './fake-tools.ts';
 import { makePostgresInstance, type PostgresInstance } from './instance.ts';
 
 const never = new AbortController().signal;
@@ -27,22 +28,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A folder of fake programs that say they are of a version; `bodies` are what they do otherwise. */
-async function fake(version: string, bodies: Record<string, string> = {}): Promise<string> {
-  const path = join(folder, version, 'bin');
-  await mkdir(path, { recursive: true });
-  for (const name of ['pg_dump', 'pg_restore', 'psql']) {
-    const body = bodies[name] ?? 'exit 9';
-    await writeFile(
-      join(path, name),
-      `#!/bin/sh\nif [ "$1" = --version ]; then echo "${name} (PostgreSQL) ${version}"; exit 0; fi\n${body}\n`,
-    );
-    await chmod(join(path, name), 0o755);
-  }
-  return path;
-}
-
-const only = (...dirs: string[]) => createPostgresqlEngine({ usualToolDirs: dirs });
+const fake = (version: string, bodies?: Record<string, string>) => fakeTools(folder, version, bodies);
+const only = (...dirs: string[]) => engineWith(dirs);
 
 test('tools that are missing or too old are named before anything is done, with what to install', async () => {
   for (const engine of [only(), only(await fake('9.6.24'), await fake('14.11'))]) {
