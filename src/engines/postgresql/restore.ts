@@ -8,13 +8,13 @@ import { openToolEnvironment } from './environment.ts';
 import { translateError } from './errors.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { type LoadOptions, loadDirectly, loadGuarded, loadInPlace } from './load.ts';
-import { dropDatabase, hasMaintenance, openMaintenance } from './maintenance.ts';
+import { hasMaintenance, openMaintenance } from './maintenance.ts';
 import { applicationName, keptName, sessionName, stagingName } from './names.ts';
 import { describeFailures } from './not-kept.ts';
 import { type Plan, planRestore } from './plan.ts';
 import { ident } from './quote.ts';
+import { dropStaging, findRestoreDatabases } from './remove.ts';
 import { openSession, withSession } from './session.ts';
-import { databaseExists } from './settle.ts';
 import { applyProperties, createStaging, readProperties } from './stage.ts';
 import { watchForStall } from './stall.ts';
 import { CommitUnknown, openSwitcher } from './switch.ts';
@@ -135,7 +135,7 @@ async function switchOver(
       ],
     });
   } catch (error) {
-    if (error instanceof CommitUnknown && (await isSwitched(target, kept))) {
+    if (error instanceof CommitUnknown && (await isSwitched(target, ticket.id))) {
       return Math.round(performance.now() - startedAt);
     }
     throw error;
@@ -144,14 +144,14 @@ async function switchOver(
   }
 }
 
-async function isSwitched(target: Target, kept: string): Promise<boolean> {
+async function isSwitched(target: Target, ticketId: string): Promise<boolean> {
   const session = await openMaintenance(target, {
     signal: AbortSignal.timeout(cleanUpMs),
     applicationName,
   }).catch(() => undefined);
   if (!session) return false;
   try {
-    return await databaseExists(session, kept);
+    return (await findRestoreDatabases(session, target, ticketId)).kept;
   } catch {
     return false;
   } finally {
@@ -253,7 +253,7 @@ async function removeStaging(target: Target, staging: string): Promise<void> {
       applicationName,
     });
     try {
-      await dropDatabase(session, staging);
+      await dropStaging(session, target, staging);
     } finally {
       await session.close();
     }
