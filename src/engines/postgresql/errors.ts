@@ -106,6 +106,7 @@ function byCode(code: string): Meaning | undefined {
 const texts: readonly (readonly [RegExp, Meaning])[] = [
   [/unsupported version \(|server version mismatch/, tooOld],
   [/could not (extend|write|create) .*No space left on device|could not extend file|disk full/i, full],
+  [/could not obtain lock on relation/, busy],
   [/out of shared memory|max_locks_per_transaction/, locks],
   [/sorry, too many clients|remaining connection slots|too many connections for/, tooMany],
   [

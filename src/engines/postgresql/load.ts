@@ -5,6 +5,7 @@ import { ForestayError } from '../../core/errors.ts';
 import { runSink, type Sink } from '../../pipeline/child-process.ts';
 import type { Guard } from './guard.ts';
 import { checkpoint, inPlacePrologue } from './in-place.ts';
+import { loadInParallel } from './load-in-parallel.ts';
 import type { StallWatch } from './stall.ts';
 import { type Toolset, toolPath } from './tools.ts';
 
@@ -15,11 +16,18 @@ export interface LoadOptions {
   readonly watch: StallWatch;
   /** Arguments of pg_restore. */
   readonly args: readonly string[];
+  /** Where the archive lies, when it is in files; it then comes by none of the `bytes`, which must be empty. */
+  readonly archive?: string | undefined;
+  /** How many jobs may load such an archive at once. */
+  readonly jobs: number;
 }
 
 /** Straight, for archives in which nothing can fail because of a role: the first error ends it. */
 export async function loadDirectly(bytes: Readable, database: string, options: LoadOptions): Promise<void> {
+  if (options.archive !== undefined && options.jobs > 1)
+    return loadInParallel(options.archive, database, options);
   const args = ['--exit-on-error', '--no-password', ...options.args, '--dbname', database];
+  if (options.archive !== undefined) args.push(options.archive);
   const { input } = runSink(toolPath(options.tools, 'pg_restore'), args, {
     env: options.env,
     signal: options.watch.signal,
@@ -122,6 +130,7 @@ function unrestricted(): ForestayError {
 /** pg_restore as a filter from archive to script. */
 function startScript(extra: readonly string[], options: LoadOptions): Required<Sink> {
   const args = ['--no-password', ...extra, ...options.args, '--file', '-'];
+  if (options.archive !== undefined) args.push(options.archive);
   return runSink(toolPath(options.tools, 'pg_restore'), args, {
     signal: options.watch.signal,
     captureOutput: 'pipe',

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError } from '../../pipeline/abort.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
@@ -15,6 +15,7 @@ import { type Plan, planRestore } from './plan.ts';
 import { ident } from './quote.ts';
 import { dropStaging, findRestoreDatabases } from './remove.ts';
 import { openSession, withSession } from './session.ts';
+import { roomLacking, spoolBackup } from './spool.ts';
 import { applyProperties, createStaging, readProperties } from './stage.ts';
 import { watchForStall } from './stall.ts';
 import { CommitUnknown, openSwitcher } from './switch.ts';
@@ -49,7 +50,21 @@ export async function restore(
     const plan = await withSession(target, work, (session) =>
       planRestore(session, ticket.source, toolsets, reachable),
     );
-    return plan.inPlace ? await restoreInPlace(work, plan) : await restoreStaged(work, plan);
+    const run = plan.inPlace ? restoreInPlace : restoreStaged;
+    const { format = 'custom', archiveBytes } = plan.details;
+    const { parallel: jobs = 1 } = target;
+    // Several jobs only where all goes straight in: what a guard rewrites is one script.
+    if (format === 'custom' && !(plan.direct && jobs > 1)) return await run(work, plan);
+    ticket.onPhase('transferring');
+    const spool = await spoolBackup(bytes, { format, archiveBytes }, signal);
+    try {
+      return await run({ ...work, bytes: Readable.from([]), archive: spool.archive }, plan);
+    } catch (error) {
+      throw roomLacking(error) ?? error;
+    } finally {
+      // What cannot be removed now is swept when this process is gone; a restore that has switched did not fail.
+      await spool.remove().catch(() => {});
+    }
   } catch (error) {
     // Errors of `bytes` (a damaged backup, an abort) are in the catalogue already and stay what they are.
     if (signal.aborted) throw abortError(signal);
@@ -65,6 +80,8 @@ interface Work extends RestoreOptions {
   readonly ticket: RestoreTicket;
   readonly signal: AbortSignal;
   readonly applicationName: string;
+  /** Where the archive lies instead of coming as `bytes`. */
+  readonly archive?: string;
 }
 
 async function restoreStaged(work: Work, plan: Plan): Promise<RestoreReport> {
@@ -230,11 +247,12 @@ async function withTools(
   database: string,
   load: (options: LoadOptions) => Promise<void>,
 ): Promise<void> {
-  const { applicationName: sessions, target, stallMs, signal } = work;
+  const { applicationName: sessions, target, archive, stallMs, signal } = work;
   const environment = await openToolEnvironment(target, { applicationName: sessions, database });
   const watch = watchForStall({ target, sessions, tool: 'pg_restore', stallMs, signal });
   try {
-    await load({ tools: plan.tools, env: environment.env, watch, args: plan.args });
+    const { tools, args } = plan;
+    await load({ tools, env: environment.env, watch, args, archive, jobs: target.parallel ?? 1 });
   } catch (error) {
     throw watch.signal.aborted ? abortError(watch.signal) : error;
   } finally {

@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ForestayError } from '../../core/errors.ts';
 import type { Target } from './connection.ts';
 import { applicationName } from './names.ts';
-import { withSession } from './session.ts';
+import { type Session, withSession } from './session.ts';
 
 /** How long the server may take to say whether it works for a tool, in milliseconds. */
-const askMs = 20_000;
+const askMs = 60_000;
+/** How often it is asked: also who takes rows as fast as they come waits for the next ones now and then. */
+const looks = 20;
 
 /**
  * Watches client tools that may hang: a frozen process, a network that swallows packets, a server that does not answer.
@@ -78,16 +81,24 @@ async function isServerAtWork(
   const signal = AbortSignal.any([released, AbortSignal.timeout(askMs)]);
   try {
     return await withSession(target, { signal, applicationName }, async (session) => {
-      const rows = await session.query(
-        `SELECT FROM pg_stat_activity WHERE application_name = $1 AND (
-           state IN ('active', 'fastpath function call') AND coalesce(wait_event_type, '') NOT IN ('Client', 'Lock')
-           OR state_change > clock_timestamp() - make_interval(secs => $2 / 1000.0)) LIMIT 1`,
-        [sessions, stallMs],
-      );
-      return rows.length > 0;
+      for (let look = 1; ; look++) {
+        if (await isWorking(session)) return true;
+        if (look === looks) return false;
+        await sleep(Math.min(1000, stallMs / looks), undefined, { signal });
+      }
     });
   } catch {
     return false;
+  }
+
+  async function isWorking(session: Session): Promise<boolean> {
+    const rows = await session.query(
+      `SELECT FROM pg_stat_activity WHERE application_name = $1 AND (
+           state IN ('active', 'fastpath function call') AND coalesce(wait_event_type, '') NOT IN ('Client', 'Lock')
+           OR state_change > clock_timestamp() - make_interval(secs => $2 / 1000.0)) LIMIT 1`,
+      [sessions, stallMs],
+    );
+    return rows.length > 0;
   }
 }
 

@@ -31,7 +31,7 @@ async function amcheck(url: string): Promise<string> {
   );
 }
 
-test.skipIf(why).for(['superuser', 'owner', 'no createdb'] as const)(
+test.skipIf(why).for(['owner', 'no createdb'] as const)(
   `pg_amcheck finds nothing wrong with heaps and indexes of a restored database (rights: %s)${why}`,
   async (rights) => {
     const url = inject('postgresUrl');

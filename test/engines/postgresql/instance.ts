@@ -12,6 +12,7 @@ export type Rights = 'superuser' | 'owner' | 'no createdb';
 /** A database with a role of its own, on the server of the run. */
 export interface PostgresInstance extends InstanceFixture {
   fingerprint(): Promise<DatabaseFingerprint>;
+  readonly wrong: NonNullable<InstanceFixture['wrong']>;
   readonly database: string;
   readonly role: string;
   readonly url: string;
