@@ -116,7 +116,9 @@ const ownersSql = `SELECT DISTINCT pg_get_userbyid(o.owner)::text AS text FROM (
         `SELECT '${catalogue}'::regclass AS classid, oid AS objid, ${owner} AS owner FROM ${catalogue} WHERE oid >= ${firstNormalOid}`,
     )
     .join(' UNION ALL ')}
-  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype IN ('e', 'i'))
+  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype IN ('e', 'i')
+      -- A partitioned table depends on its own key.
+      AND (e.refclassid, e.refobjid) <> (e.classid, e.objid))
     AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE o.classid = 'pg_class'::regclass AND c.oid = o.objid AND n.nspname ~ '^pg_(toast|temp)')
   ORDER BY 1`;
