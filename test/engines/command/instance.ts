@@ -50,6 +50,8 @@ export async function makeSqlite(
   const sqlite3 = async (sql: string) =>
     (await run('sqlite3', ['-cmd', '.timeout 20000', database, sql], { maxBuffer: 256 * 1024 * 1024 }))
       .stdout;
+  const sqlite3DumpDigest = async () =>
+    (await run('sh', ['-c', 'sqlite3 -cmd ".timeout 20000" "$1" .dump | sha256sum', 'sh', database])).stdout;
   return {
     folder,
     database,
@@ -58,8 +60,12 @@ export async function makeSqlite(
     fill: async (kind) => {
       program.exec(kind === 'bulk' ? bulkSql : hostileSql);
     },
+    grow: async (megabytes) => {
+      program.exec(`CREATE TABLE big (id INTEGER PRIMARY KEY, a BLOB);
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${megabytes}) INSERT INTO big SELECT i, randomblob(1000000) FROM n`);
+    },
     // By the shell of SQLite, which is not what restores.
-    fingerprint: async () => [await sqlite3('.dump'), await sqlite3('PRAGMA integrity_check')],
+    fingerprint: async () => [await sqlite3DumpDigest(), await sqlite3('PRAGMA integrity_check')],
     // The program goes on with the connection it had before the restore.
     write: async () => {
       program.exec('CREATE TABLE IF NOT EXISTS written (at TEXT); INSERT INTO written VALUES (random())');
@@ -128,6 +134,10 @@ export async function makeNoted(engine: ReturnType<typeof createCommandEngine>):
     wrong: { connection: connection(file, 'wr0ng s3cret'), secret: 'wr0ng s3cret' },
     unreachable: connection(join(folder, 'missing')),
     fill: (kind) => writeFile(file, kind === 'bulk' ? randomBytes(5 * 1024 * 1024) : 'a\0b\r\n\x1b[0m ü'),
+    grow: async (megabytes) => {
+      for (let piece = 0; piece < megabytes; piece++)
+        await writeFile(file, randomBytes(1_000_000), { flag: 'a' });
+    },
     fingerprint: async () => (await run('sha256sum', [file])).stdout,
     write: () => writeFile(file, randomBytes(10), { flag: 'a' }),
     startWriting: async () => ({ stop: async () => {} }),

@@ -64,6 +64,14 @@ export async function makePostgresInstance(
       secret: 'wr0ng-s3cret',
     },
     unreachable: engine.parseConnection({ ...fields, port: 1 }),
+    missing: engine.parseConnection({ ...fields, database: `${database} gone` }),
+    grow: async (megabytes) => {
+      // Four tables with an index each, of rows of about 500 bytes.
+      for (let table = 1; table <= 4; table++) {
+        await asRole(`CREATE TABLE big_${table} AS SELECT g AS id, (SELECT string_agg(md5(random()::text || g || i), '') FROM generate_series(1, 16) i) AS a
+          FROM generate_series(1, ${Math.ceil((megabytes * 1_000_000) / 4 / 525)}) g; ALTER TABLE big_${table} ADD PRIMARY KEY (id)`);
+      }
+    },
     fill: async (kind) => {
       await asRole(kind === 'bulk' ? bulkSql : hostileSql);
     },

@@ -81,7 +81,7 @@ test.for([
   }
 });
 
-test('where a role is missing, a backup of several jobs is restored all the same, and what is lost is told', async () => {
+test('where roles may not be used, a backup of several jobs is restored all the same, and what is lost is told', async () => {
   await prepare();
   const backup = await takeBackup(engine, withJobs(3));
   const source = instance;
