@@ -1,7 +1,18 @@
 import { open } from 'node:fs/promises';
 import { runTool } from '../../pipeline/child-process.ts';
-import type { LoadOptions } from './load.ts';
-import { toolPath } from './tools.ts';
+import type { StallWatch } from './stall.ts';
+import { type Toolset, toolPath } from './tools.ts';
+
+/** How an archive gets into a database. */
+export interface LoadingTools {
+  readonly tools: Toolset;
+  readonly env: Readonly<Record<string, string>>;
+  readonly watch: StallWatch;
+  /** Arguments of pg_restore. */
+  readonly args: readonly string[];
+  /** How many jobs may load an archive in files at once. */
+  readonly jobs: number;
+}
 
 /**
  * Entries of an archive's list that must come one after the other, behind all others: grants, of which one may need another
@@ -15,7 +26,7 @@ const inOrder =
 export async function loadInParallel(
   archive: string,
   database: string,
-  { tools, args, env, jobs, watch }: LoadOptions,
+  { tools, args, env, jobs, watch }: LoadingTools,
 ): Promise<void> {
   const restore = (more: readonly string[]) =>
     runTool(toolPath(tools, 'pg_restore'), [...more, archive], { env, signal: watch.signal });

@@ -5,21 +5,14 @@ import { ForestayError } from '../../core/errors.ts';
 import { runSink, type Sink } from '../../pipeline/child-process.ts';
 import type { Guard } from './guard.ts';
 import { checkpoint, inPlacePrologue } from './in-place.ts';
-import { loadInParallel } from './load-in-parallel.ts';
+import { type LoadingTools, loadInParallel } from './load-in-parallel.ts';
 import type { StallWatch } from './stall.ts';
-import { type Toolset, toolPath } from './tools.ts';
+import { toolPath } from './tools.ts';
 
 /** How the bytes of an archive get into a database. Every function resolves only when all of them did. */
-export interface LoadOptions {
-  readonly tools: Toolset;
-  readonly env: Readonly<Record<string, string>>;
-  readonly watch: StallWatch;
-  /** Arguments of pg_restore. */
-  readonly args: readonly string[];
+export interface LoadOptions extends LoadingTools {
   /** Where the archive lies, when it is in files; it then comes by none of the `bytes`, which must be empty. */
   readonly archive?: string | undefined;
-  /** How many jobs may load such an archive at once. */
-  readonly jobs: number;
 }
 
 /** Straight, for archives in which nothing can fail because of a role: the first error ends it. */
