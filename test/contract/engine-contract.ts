@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ForestayError } from '../../src/core/errors.ts';
@@ -14,8 +19,12 @@ export interface InstanceFixture {
   readonly wrong?: { readonly connection: Connection; readonly secret: string };
   /** The same at an address where nothing listens. */
   readonly unreachable: Connection;
+  /** The same server, say, but an instance that is not there; default: `unreachable`. */
+  readonly missing?: Connection;
   /** `hostile`: names and values that break careless code; `bulk`: at least 4 MB. */
   fill(kind: 'hostile' | 'bulk'): Promise<void>;
+  /** Adds data of so many megabytes that does not compress well. */
+  grow?(megabytes: number): Promise<void>;
   /** Equal if and only if the data is. */
   fingerprint(): Promise<unknown>;
   /** Changes data; throws when the instance takes no writes. */
@@ -42,6 +51,10 @@ export interface EngineContract {
 }
 
 const never = new AbortController().signal;
+
+/** How many megabytes the test with much data takes; it is run only where this says so. */
+const bigMegabytes = Number(process.env.TEST_BIG ?? 0);
+const noBig = bigMegabytes > 0 ? '' : ' [not run: TEST_BIG says how many megabytes]';
 
 /** A backup in memory. */
 export interface TakenBackup {
@@ -131,6 +144,52 @@ export function describeEngine(name: string, contract: EngineContract): void {
         await engine.undo?.discard(instance.connection, ticket.id, never);
       });
     }
+
+    it.skipIf(noBig)(
+      `restores ${noBig ? 'much' : `${bigMegabytes} MB of`} data exactly, with memory that does not grow with it${noBig}`,
+      { timeout: 60 * 60 * 1000 },
+      async ({ skip }) => {
+        if (!instance.grow) return skip('the fixture makes no such data');
+        await instance.grow(bigMegabytes);
+        const before = await instance.fingerprint();
+        const folder = await mkdtemp(join(tmpdir(), 'big-'));
+        const resting = process.memoryUsage().rss;
+        let peak = resting;
+        const sampling = setInterval(() => {
+          peak = Math.max(peak, process.memoryUsage().rss);
+        }, 100);
+        try {
+          const file = join(folder, 'backup');
+          const startedAt = performance.now();
+          const { stream, engineVersion, details } = await engine.backUp(instance.connection, never);
+          await pipeline(stream, createWriteStream(file));
+          const backedUpAt = performance.now();
+          await instance.write();
+          const ticket = ticketFor({ engineVersion, details });
+          await engine.restore(instance.connection, createReadStream(file), ticket, never);
+          const seconds = (ms: number) => (ms / 1000).toFixed(1);
+          process.stdout.write(
+            `${name}: ${(await stat(file)).size} bytes, backed up in ${seconds(backedUpAt - startedAt)} s, ` +
+              `restored in ${seconds(performance.now() - backedUpAt)} s, ${Math.round((peak - resting) / 1e6)} MB more memory\n`,
+          );
+          expect((await stat(file)).size).toBeGreaterThan(bigMegabytes * 500_000);
+          expect(peak - resting).toBeLessThan(200_000_000);
+          expect(await instance.fingerprint()).toEqual(before);
+          await engine.undo?.discard(instance.connection, ticket.id, never);
+        } finally {
+          clearInterval(sampling);
+          await rm(folder, { recursive: true });
+        }
+      },
+    );
+
+    it('refuses to restore into an instance that is not there, and makes none', async () => {
+      const backup = await takeBackup(engine, instance.connection);
+      const missing = instance.missing ?? instance.unreachable;
+      const restoring = engine.restore(missing, streamOf(backup.bytes), ticketFor(backup.source), never);
+      await expect(restoring).rejects.toBeInstanceOf(ForestayError);
+      await expect(engine.probe(missing, never)).rejects.toBeInstanceOf(ForestayError);
+    });
 
     it.runIf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
       const writer = await instance.startWriting();

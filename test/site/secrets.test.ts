@@ -150,7 +150,7 @@ test('promise 8: no secret is in a log line, an argument, an answer or a file, w
   {
     await using _held = await holdLock(database.url, lockSampleTable);
     const id = await plain.backUp(guid);
-    const dumping = `application_name = 'forestay' AND wait_event_type = 'Lock'`;
+    const dumping = `application_name LIKE 'forestay-dump-%' AND wait_event_type = 'Lock'`;
     await until('a dump to end', async () => {
       const ended = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${dumping} AND datname = '${database.name}'`;
       return (await runSql(inject('postgresUrl'), ended)).length > 0;

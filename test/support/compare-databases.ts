@@ -19,6 +19,11 @@ export interface DatabaseFingerprint {
 
 /** Reads it with the rights of the URL, which should be a superuser's: row-level security hides rows from others. */
 export async function databaseFingerprint(url: string): Promise<DatabaseFingerprint> {
+  return { schema: await readSchema(url), ...(await dataFingerprint(url)) };
+}
+
+/** The same without the schema, which only a pg_dump that is not older than the server reads. */
+export async function dataFingerprint(url: string): Promise<Omit<DatabaseFingerprint, 'schema'>> {
   const client = new pg.Client({ ...clientConfig(url), application_name: 'compare' });
   await client.connect();
   try {
@@ -26,7 +31,6 @@ export async function databaseFingerprint(url: string): Promise<DatabaseFingerpr
       "SET work_mem = '64MB'; SET row_security = off; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET timezone = 'UTC'",
     );
     return {
-      schema: await readSchema(url),
       tables: await readAll(client, tablesSql, (name) => [
         `SELECT count(*) || ' rows ' || coalesce(md5(string_agg(digest, '' ORDER BY digest)), '') AS value
          FROM (SELECT md5(t::text) COLLATE "C" AS digest FROM ${name} t) digests`,

@@ -1,51 +1,84 @@
+import { randomBytes } from 'node:crypto';
 import { PassThrough, type Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { spawnSource } from '../../pipeline/child-process.ts';
 import type { BackupSource } from '../engine.ts';
 import type { Target } from './connection.ts';
-import { type Details, readDetails } from './details.ts';
-import { openToolEnvironment, type ToolEnvironment } from './environment.ts';
+import { type ArchiveFormat, type Details, readDetails } from './details.ts';
+import { openToolEnvironment } from './environment.ts';
 import { translateError, translating } from './errors.ts';
+import { applicationName } from './names.ts';
+import { dumpInParallel } from './parallel-dump.ts';
 import { type Session, withSession } from './session.ts';
+import { watchForStall } from './stall.ts';
 import { findToolsets, majorOf, type Toolset, toolPath, toolsToDump } from './tools.ts';
-
-export const applicationName = 'forestay';
 
 /** How long pg_dump waits for a table that somebody locked exclusively. */
 const lockWaitMs = 10 * 60 * 1000;
 
+export interface BackUpOptions {
+  /** Folders with client tools. */
+  readonly folders: readonly string[];
+  readonly stallMs: number;
+}
+
 /** A pg_dump archive (custom format, not compressed) of one database, at one moment. */
 export async function backUp(
   target: Target,
-  folders: readonly string[],
+  options: BackUpOptions,
   signal: AbortSignal,
 ): Promise<BackupSource> {
-  const toolsets = await findToolsets(folders, signal);
-  const { details, tools } = await withSession(target, { signal, applicationName }, (session) =>
+  const toolsets = await findToolsets(options.folders, signal);
+  const { details, tools, tablesBytes } = await withSession(target, { signal, applicationName }, (session) =>
     translating('The database cannot be backed up', () => examine(session, toolsets)),
   );
-  const environment = await openToolEnvironment(target, { applicationName });
-  return {
-    stream: dump(tools, environment, signal),
+  const facts = {
     tool: { name: 'pg_dump', version: tools.version },
     engineVersion: details.serverVersion.split(' ')[0] ?? details.serverVersion,
+  };
+  const { parallel: jobs = 1 } = target;
+  // A name of its own, by which its sessions can be told from those of other backups.
+  const sessions = `${applicationName}-dump-${randomBytes(8).toString('hex')}`;
+  if (jobs > 1) {
+    const work = { target, tools, sessions, args, jobs, neededBytes: tablesBytes, stallMs: options.stallMs };
+    const { stream, archiveBytes } = await dumpInParallel(work, signal);
+    return {
+      ...facts,
+      stream,
+      mediaType: 'application/x-tar',
+      suffix: '.pgdump.tar',
+      compressed: true,
+      details: { ...details, format: 'directory' satisfies ArchiveFormat, archiveBytes },
+    };
+  }
+  const knownAtTheEnd: { archiveBytes?: number } = {};
+  return {
+    ...facts,
+    stream: await dump({ target, tools, sessions, ...options }, signal, (bytes) => {
+      knownAtTheEnd.archiveBytes = bytes;
+    }),
     mediaType: 'application/vnd.postgresql.dump',
     suffix: '.pgdump',
     compressed: false,
-    details,
+    details: Object.assign(knownAtTheEnd, details, { format: 'custom' satisfies ArchiveFormat }),
   };
 }
+
+/** What pg_dump is told in every form. */
+const args = ['--no-password', '--no-subscriptions', `--lock-wait-timeout=${lockWaitMs}`];
 
 async function examine(
   session: Session,
   toolsets: readonly Toolset[],
-): Promise<{ details: Details; tools: Toolset }> {
-  const [server] = await session.query<{ version: string }>(
-    "SELECT current_setting('server_version') AS version",
+): Promise<{ details: Details; tools: Toolset; tablesBytes: number }> {
+  const [server] = await session.query<{ version: string; tablesBytes: string }>(
+    `SELECT current_setting('server_version') AS version,
+            (SELECT coalesce(sum(pg_table_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384) AS "tablesBytes"`,
   );
   const tools = toolsToDump(toolsets, majorOf(server?.version ?? ''));
   await refuseHiddenRows(session);
-  return { tools, details: await readDetails(session, tools.version) };
+  const details = await readDetails(session, tools.version);
+  return { tools, details, tablesBytes: Number(server?.tablesBytes) };
 }
 
 /** pg_dump would fail on such tables too (it sets row_security off), only later and less clearly. */
@@ -66,30 +99,44 @@ async function refuseHiddenRows(session: Session): Promise<void> {
   );
 }
 
-function dump(tools: Toolset, environment: ToolEnvironment, signal: AbortSignal): Readable {
-  const args = [
-    '--format=custom',
-    '--compress=0',
-    '--no-password',
-    '--no-subscriptions',
-    `--lock-wait-timeout=${lockWaitMs}`,
-  ];
-  const source = spawnSource(toolPath(tools, 'pg_dump'), args, {
+interface DumpWork extends BackUpOptions {
+  readonly target: Target;
+  readonly tools: Toolset;
+  readonly sessions: string;
+}
+
+async function dump(
+  { target, tools, sessions, stallMs }: DumpWork,
+  signal: AbortSignal,
+  onEnd: (bytes: number) => void,
+): Promise<Readable> {
+  const environment = await openToolEnvironment(target, { applicationName: sessions });
+  const watch = watchForStall({ target, sessions, tool: 'pg_dump', stallMs, signal });
+  const source = spawnSource(toolPath(tools, 'pg_dump'), ['--format=custom', '--compress=0', ...args], {
     env: environment.env,
-    signal,
+    signal: watch.signal,
     largeWrites: true,
   });
   const stream = new PassThrough({
     highWaterMark: 256 * 1024,
     destroy(error, callback) {
+      watch.release();
       const done = () => environment.close().then(() => callback(error), callback);
       if (source.closed) done();
       else source.once('close', done).destroy();
     },
   });
+  // Before the pipe, whose end must come after it.
+  let bytes = 0;
+  source.once('end', () => onEnd(bytes));
   // Ends after exit code 0 only: pipe passes on a clean end, and errors come here.
   source.on('error', (error) => stream.destroy(translateError(error, 'The backup failed')));
   source.pipe(stream);
+  source.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    watch.alive();
+  });
+  watch.excuseWhile(() => stream.readableLength >= stream.readableHighWaterMark);
   stream.on('error', () => {});
   return stream;
 }

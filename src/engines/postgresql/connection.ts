@@ -48,6 +48,16 @@ export const connectionSchema = Type.Object(
         maxLength: 1024 * 1024,
       }),
     ),
+    parallel: Type.Optional(
+      Type.Integer({
+        title: 'Parallel jobs',
+        description:
+          'For large databases: so many connections back up and restore at once, by way of temp files of the worker.',
+        minimum: 1,
+        maximum: 16,
+        default: 1,
+      }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -65,6 +75,8 @@ export interface Target {
   readonly sslrootcert?: string;
   readonly sslcert?: string;
   readonly sslkey?: string;
+  /** 1 when undefined. */
+  readonly parallel?: number;
 }
 
 /** Reads a connection; the result is plain fields, also when it was given as a URL. Throws `BadRequest`. */
@@ -109,6 +121,7 @@ export function readTarget(input: unknown): Target {
     sslmode,
     ...(sslrootcert ? { sslrootcert } : {}),
     ...(sslcert && sslkey ? { sslcert, sslkey } : {}),
+    ...(given.parallel === undefined ? {} : { parallel: given.parallel }),
   };
 }
 

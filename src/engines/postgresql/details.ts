@@ -3,6 +3,10 @@ import { Value } from 'typebox/value';
 import { ForestayError } from '../../core/errors.ts';
 import type { Session } from './session.ts';
 
+/** `directory`: a tar of the folder that parallel jobs wrote. */
+const archiveFormats = ['custom', 'directory'] as const;
+export type ArchiveFormat = (typeof archiveFormats)[number];
+
 /** What a backup says of the database it was made of; `restore` decides by it. */
 export const DetailsSchema = Type.Object({
   database: Type.String(),
@@ -28,6 +32,10 @@ export const DetailsSchema = Type.Object({
   tablespaces: Type.Array(Type.String()),
   /** What only a superuser can create again. */
   superuserOnly: Type.Array(Type.String()),
+  /** Missing in backups from before there was another form than `custom`. */
+  format: Type.Optional(Type.Enum([...archiveFormats])),
+  /** How large the archive is outside of the store, in bytes; known when it is complete. */
+  archiveBytes: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
 export type Details = Static<typeof DetailsSchema>;
@@ -46,7 +54,10 @@ export function parseDetails(details: unknown): Details {
 /** Reads the details of the session's database. */
 export async function readDetails(session: Session, toolVersion: string): Promise<Details> {
   const [database] = await session.query<
-    Omit<Details, 'owners' | 'grantees' | 'extensions' | 'tablespaces' | 'superuserOnly' | 'toolVersion'>
+    Omit<
+      Details,
+      'owners' | 'grantees' | 'extensions' | 'tablespaces' | 'superuserOnly' | 'toolVersion' | 'format'
+    >
   >(
     `SELECT d.datname AS database, pg_get_userbyid(d.datdba) AS owner, pg_encoding_to_char(d.encoding) AS encoding,
             d.datcollate AS collate, d.datctype AS ctype,
@@ -105,7 +116,9 @@ const ownersSql = `SELECT DISTINCT pg_get_userbyid(o.owner)::text AS text FROM (
         `SELECT '${catalogue}'::regclass AS classid, oid AS objid, ${owner} AS owner FROM ${catalogue} WHERE oid >= ${firstNormalOid}`,
     )
     .join(' UNION ALL ')}
-  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype IN ('e', 'i'))
+  ) o WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype IN ('e', 'i')
+      -- A partitioned table depends on its own key.
+      AND (e.refclassid, e.refobjid) <> (e.classid, e.objid))
     AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE o.classid = 'pg_class'::regclass AND c.oid = o.objid AND n.nspname ~ '^pg_(toast|temp)')
   ORDER BY 1`;

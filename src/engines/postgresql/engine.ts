@@ -1,7 +1,8 @@
 import type { Engine } from '../engine.ts';
-import { applicationName, backUp } from './back-up.ts';
+import { backUp } from './back-up.ts';
 import { connectionSchema, parseConnection, readTarget } from './connection.ts';
 import { translating } from './errors.ts';
+import { applicationName } from './names.ts';
 import { assertCompatible } from './plan.ts';
 import { probe } from './probe.ts';
 import { restore } from './restore.ts';
@@ -15,6 +16,8 @@ export interface PostgresqlEngineOptions {
   readonly toolDirs?: readonly string[];
   /** Instead of the usual ones. */
   readonly usualToolDirs?: readonly string[];
+  /** Milliseconds without a sign of life after which client tools are given up; more than they wait for a lock. Default: 15 minutes. */
+  readonly stallMs?: number;
 }
 
 /**
@@ -23,6 +26,7 @@ export interface PostgresqlEngineOptions {
  */
 export function createPostgresqlEngine(options: PostgresqlEngineOptions = {}): Engine {
   const folders = [...(options.toolDirs ?? []), ...(options.usualToolDirs ?? usualFolders)];
+  const stallMs = options.stallMs ?? 15 * 60 * 1000;
   return {
     name: 'postgresql',
     connectionSchema,
@@ -37,7 +41,7 @@ export function createPostgresqlEngine(options: PostgresqlEngineOptions = {}): E
     tools: async (signal) => reportTools(await findToolsets(folders, signal)),
     parseConnection,
     probe: (connection, signal) => probe(readTarget(connection), folders, signal),
-    backUp: (connection, signal) => backUp(readTarget(connection), folders, signal),
+    backUp: (connection, signal) => backUp(readTarget(connection), { folders, stallMs }, signal),
     assertRestorable: (connection, source, signal) =>
       withSession(readTarget(connection), { signal, applicationName }, async (session) => {
         await translating('The database does not answer as it should', () =>
@@ -45,7 +49,7 @@ export function createPostgresqlEngine(options: PostgresqlEngineOptions = {}): E
         );
       }),
     restore: (connection, bytes, ticket, signal) =>
-      restore(readTarget(connection), bytes, ticket, folders, signal),
+      restore(readTarget(connection), bytes, ticket, { folders, stallMs }, signal),
     settleRestore: (connection, ticketId, signal) => settleRestore(readTarget(connection), ticketId, signal),
     undo: {
       undo: (connection, ticketId, signal) => undoRestore(readTarget(connection), ticketId, signal),

@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Target } from './connection.ts';
+import { makePrivateFolder, type PrivateFolder, sweepPrivateFolders } from './private-folder.ts';
 import { trustedCertificates } from './session.ts';
 
 /** The environment in which client tools reach a target. It must be closed after the tools ended. */
@@ -44,22 +44,20 @@ export async function openToolEnvironment(
     PGSSLKEY: nowhere,
     PGSSLCRL: nowhere,
   };
-  let folder: string | undefined;
+  // Also where none is needed: what a killed worker left should go with the next task, whichever that is.
+  await sweepPrivateFolders();
+  let folder: PrivateFolder | undefined;
   try {
     for (const [name, text] of Object.entries(files)) {
       if (text === undefined) continue;
-      folder ??= await mkdtemp(join(tmpdir(), 'forestay-tls-'));
-      const path = join(folder, name.toLowerCase());
+      folder ??= await makePrivateFolder('tls');
+      const path = join(folder.path, name.toLowerCase());
       await writeFile(path, text, { mode: 0o600 });
       env[name] = path;
     }
   } catch (error) {
-    await removeFolder(folder);
+    await folder?.remove();
     throw error;
   }
-  return { env, close: () => removeFolder(folder) };
-}
-
-async function removeFolder(folder: string | undefined): Promise<void> {
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  return { env, close: async () => folder?.remove() };
 }

@@ -62,6 +62,10 @@ const busy: Meaning = {
   code: 'InstanceBusy',
   hint: 'Another session holds on to the database: end long transactions and sessions of other roles, then try again.',
 };
+const nameTaken: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'A database that is not of this restore is in the way: have it dropped or renamed, then restore again. Nothing was changed.',
+};
 const locks: Meaning = {
   code: 'InstanceFull',
   hint: 'Raise max_locks_per_transaction of the server, or restore with a role that may create databases (CREATEDB).',
@@ -89,6 +93,7 @@ function byCode(code: string): Meaning | undefined {
   if (code === '42501') return noRight;
   if (code === '53100') return full;
   if (code === '53200') return locks;
+  if (code === '42P04') return nameTaken;
   if (/^(55006|55P03|40P01)$/.test(code)) return busy;
   if (isTlsError(code)) return tls;
   return undefined;
@@ -101,6 +106,7 @@ function byCode(code: string): Meaning | undefined {
 const texts: readonly (readonly [RegExp, Meaning])[] = [
   [/unsupported version \(|server version mismatch/, tooOld],
   [/could not (extend|write|create) .*No space left on device|could not extend file|disk full/i, full],
+  [/could not obtain lock on relation/, busy],
   [/out of shared memory|max_locks_per_transaction/, locks],
   [/sorry, too many clients|remaining connection slots|too many connections for/, tooMany],
   [

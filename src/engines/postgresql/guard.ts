@@ -27,6 +27,8 @@ export interface Guard {
 
 /** No right; no such role; grant options that cannot be given. */
 const tolerated = 'insufficient_privilege OR undefined_object OR invalid_grant_operation';
+/** And, of a sequence that belongs to a table: that it has the owner of the table, who could not be changed before. */
+const toleratedOfOwners = `${tolerated} OR feature_not_supported`;
 
 const name = '(?:"(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)';
 const owner = /^ALTER .* OWNER TO (?:"(?:[^"]|"")*"|[a-z_][a-z0-9_$]*);$/s;
@@ -47,7 +49,7 @@ export function createGuard(options: GuardOptions): Guard {
   const failed = new Set<number>();
 
   /** Tries one list of statements after the other, each as a whole. */
-  const tryEach = (...lists: string[][]): Buffer => {
+  const tryEach = (lists: string[][], mayFail = tolerated): Buffer => {
     const last = lists.at(-1) ?? [];
     const index = guarded.push(text(last.join(' '))) - 1;
     let body = `RAISE WARNING '${mark}-${index}-%', SQLSTATE;`;
@@ -55,7 +57,7 @@ export function createGuard(options: GuardOptions): Guard {
       const steps = list
         .map((statement) => `EXECUTE ${dollarQuoted(statement.replace(/;$/, ''))};`)
         .join(' ');
-      body = `BEGIN ${steps} EXCEPTION WHEN ${tolerated} THEN ${body} END;`;
+      body = `BEGIN ${steps} EXCEPTION WHEN ${mayFail} THEN ${body} END;`;
     }
     return Buffer.from(`DO ${dollarQuoted(`BEGIN ${body} END`)};`, 'latin1');
   };
@@ -73,14 +75,15 @@ export function createGuard(options: GuardOptions): Guard {
         authorized.push(statement);
         if (statement !== resetAuthorization) continue;
         // Without the right to act as the grantor, the grant itself is what counts.
-        yield tryEach(authorized, authorized.slice(1, -1));
+        yield tryEach([authorized, authorized.slice(1, -1)]);
         authorized = undefined;
       } else if (setAuthorization.test(statement)) authorized = [statement];
       else if (owner.test(statement)) {
         // Given away, an object could not be worked on any more; at the end nothing else will need it.
-        if (options.isSuperuser) yield tryEach([statement]);
-        else deferred.push(tryEach([statement]));
-      } else if (grant.test(statement) || comment.test(statement)) yield tryEach([statement]);
+        const guarded = tryEach([[statement]], toleratedOfOwners);
+        if (options.isSuperuser) yield guarded;
+        else deferred.push(guarded);
+      } else if (grant.test(statement) || comment.test(statement)) yield tryEach([[statement]]);
       else yield rewriteOne(statement) ?? bytes;
     }
     if (authorized) throw new Error('the script ends while it acts as another role');
@@ -97,7 +100,7 @@ export function createGuard(options: GuardOptions): Guard {
     const schemaName = schema.exec(statement)?.[1];
     if (options.inPlace && schemaName !== undefined) return createUnlessThere(statement, schemaName);
     const mapped = mapping.exec(statement)?.[1];
-    if (mapped !== undefined && !isKnown(mapped)) return tryEach([statement]);
+    if (mapped !== undefined && !isKnown(mapped)) return tryEach([[statement]]);
     const [match, head, list] = policy.exec(statement) ?? [];
     if (match === undefined || head === undefined || list === undefined) return undefined;
     const roles = list.match(new RegExp(name, 'g')) ?? [];

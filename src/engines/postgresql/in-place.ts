@@ -53,7 +53,9 @@ BEGIN
   ) o CROSS JOIN LATERAL pg_identify_object(o.classid, o.oid, 0) i
   WHERE o.oid >= 16384 AND pg_has_role(o.owner, 'USAGE')
     AND NOT EXISTS (SELECT FROM pg_namespace n WHERE n.oid = o.namespace AND n.nspname ~ '^pg_(toast|temp)')
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype IN ('e', 'i'));
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype IN ('e', 'i')
+      -- A partitioned table depends on its own key.
+      AND (d.refclassid, d.refobjid) <> (d.classid, d.objid));
   FOREACH statement IN ARRAY coalesce(statements, '{}') LOOP
     EXECUTE statement;
   END LOOP;

@@ -1,37 +1,41 @@
 import { randomBytes } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ForestayError } from '../../core/errors.ts';
 import { runSink, type Sink } from '../../pipeline/child-process.ts';
 import type { Guard } from './guard.ts';
 import { checkpoint, inPlacePrologue } from './in-place.ts';
-import { type Toolset, toolPath } from './tools.ts';
+import { type LoadingTools, loadInParallel } from './load-in-parallel.ts';
+import type { StallWatch } from './stall.ts';
+import { toolPath } from './tools.ts';
 
 /** How the bytes of an archive get into a database. Every function resolves only when all of them did. */
-export interface LoadOptions {
-  readonly tools: Toolset;
-  readonly env: Readonly<Record<string, string>>;
-  readonly signal: AbortSignal;
-  /** Arguments of pg_restore. */
-  readonly args: readonly string[];
+export interface LoadOptions extends LoadingTools {
+  /** Where the archive lies, when it is in files; it then comes by none of the `bytes`, which must be empty. */
+  readonly archive?: string | undefined;
 }
 
 /** Straight, for archives in which nothing can fail because of a role: the first error ends it. */
 export async function loadDirectly(bytes: Readable, database: string, options: LoadOptions): Promise<void> {
+  if (options.archive !== undefined && options.jobs > 1)
+    return loadInParallel(options.archive, database, options);
   const args = ['--exit-on-error', '--no-password', ...options.args, '--dbname', database];
+  if (options.archive !== undefined) args.push(options.archive);
   const { input } = runSink(toolPath(options.tools, 'pg_restore'), args, {
     env: options.env,
-    signal: options.signal,
+    signal: options.watch.signal,
     unreadInput: 'discard',
   });
-  await pipeline(bytes, input, { signal: options.signal });
+  const loading = pipeline(bytes, input, { signal: options.watch.signal });
+  watchInput(bytes, input, options.watch);
+  await loading;
 }
 
 /** By way of a script, of which the guard rewrites what may fail because of a role; everything else must succeed. */
 export async function loadGuarded(bytes: Readable, guard: Guard, options: LoadOptions): Promise<void> {
   const restore = startScript([], options);
   const psql = startPsql(options, guard.readStderr);
-  await whole(bytes, restore, options.signal, (script) =>
+  await whole(bytes, restore, options.watch, (script) =>
     pipeline(script, (source: AsyncIterable<Buffer>) => guard.rewrite(restricted(source)), psql.input),
   );
 }
@@ -62,16 +66,22 @@ export async function loadInPlace(
   const read = Promise.withResolvers<void>();
   read.promise.catch(() => {});
 
+  let deciding = false;
+  options.watch.excuseWhile(() => deciding);
+
   async function* transaction(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     yield Buffer.from(inPlacePrologue);
     yield* guard.rewrite(restricted(source));
     // The script is whole, but the bytes it was made of may still turn out to be damaged at their very end.
     await read.promise;
     yield Buffer.from(checkpoint(mark));
-    await beforeCommit(await reached.promise);
+    const id = await reached.promise;
+    deciding = true;
+    await beforeCommit(id);
+    deciding = false;
     yield Buffer.from('COMMIT;\n');
   }
-  await whole(bytes, restore, options.signal, (script) => pipeline(script, transaction, psql.input), read);
+  await whole(bytes, restore, options.watch, (script) => pipeline(script, transaction, psql.input), read);
 }
 
 /** What a script may begin with before its first command. */
@@ -113,8 +123,9 @@ function unrestricted(): ForestayError {
 /** pg_restore as a filter from archive to script. */
 function startScript(extra: readonly string[], options: LoadOptions): Required<Sink> {
   const args = ['--no-password', ...extra, ...options.args, '--file', '-'];
+  if (options.archive !== undefined) args.push(options.archive);
   return runSink(toolPath(options.tools, 'pg_restore'), args, {
-    signal: options.signal,
+    signal: options.watch.signal,
     captureOutput: 'pipe',
     unreadInput: 'discard',
   }) as Required<Sink>;
@@ -137,7 +148,7 @@ function startPsql(options: LoadOptions, onStderrLine: (line: string) => void): 
   ];
   return runSink(toolPath(options.tools, 'psql'), args, {
     env: options.env,
-    signal: options.signal,
+    signal: options.watch.signal,
     onStderrLine,
   });
 }
@@ -146,7 +157,7 @@ function startPsql(options: LoadOptions, onStderrLine: (line: string) => void): 
 async function whole(
   bytes: Readable,
   restore: Required<Sink>,
-  signal: AbortSignal,
+  watch: StallWatch,
   write: (script: Readable) => Promise<void>,
   read?: PromiseWithResolvers<void>,
 ): Promise<void> {
@@ -159,8 +170,18 @@ async function whole(
     restore.output.destroy(reason);
     throw error;
   };
-  const reading = pipeline(bytes, restore.input, { signal }).then(() => read?.resolve(), failing);
+  const reading = pipeline(bytes, restore.input, { signal: watch.signal }).then(
+    () => read?.resolve(),
+    failing,
+  );
   const writing = write(restore.output).catch(failing);
+  watchInput(bytes, restore.input, watch);
   await Promise.allSettled([reading, writing]);
   if (first !== undefined) throw first;
+}
+
+/** Bytes on their way are a sign of life; a tool that has taken all there is so far waits for the backup, not the other way round. */
+function watchInput(bytes: Readable, input: Writable, watch: StallWatch): void {
+  bytes.on('data', watch.alive);
+  watch.excuseWhile(() => input.writableLength === 0 && !input.writableEnded);
 }

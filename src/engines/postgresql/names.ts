@@ -1,5 +1,8 @@
 /** Names of everything a restore makes at the server. A ticket id is a UUID, so none is longer than 63 bytes. */
 
+/** What our own sessions are listed as, and what the names of all others of ours begin with. */
+export const applicationName = 'forestay';
+
 const compact = (ticketId: string) => ticketId.replaceAll('-', '').toLowerCase();
 
 /** The database an attempt builds. */

@@ -1,7 +1,7 @@
 import type { Probe } from '../engine.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
+import { applicationName } from './names.ts';
 import { readPlace, reasonForInPlace } from './place.ts';
 import { withSession } from './session.ts';
 import { findToolsets, majorOf, toolsToDump } from './tools.ts';

@@ -1,34 +1,42 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError } from '../../pipeline/abort.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { relationsSql } from './details.ts';
 import { openToolEnvironment } from './environment.ts';
 import { translateError } from './errors.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { type LoadOptions, loadDirectly, loadGuarded, loadInPlace } from './load.ts';
-import { dropDatabase, hasMaintenance, openMaintenance } from './maintenance.ts';
-import { keptName, sessionName, stagingName } from './names.ts';
+import { hasMaintenance, openMaintenance } from './maintenance.ts';
+import { applicationName, keptName, sessionName, stagingName } from './names.ts';
 import { describeFailures } from './not-kept.ts';
 import { type Plan, planRestore } from './plan.ts';
 import { ident } from './quote.ts';
+import { dropStaging, findRestoreDatabases } from './remove.ts';
 import { openSession, withSession } from './session.ts';
-import { databaseExists } from './settle.ts';
+import { roomLacking, spoolBackup } from './spool.ts';
 import { applyProperties, createStaging, readProperties } from './stage.ts';
+import { watchForStall } from './stall.ts';
 import { CommitUnknown, openSwitcher } from './switch.ts';
 import { findToolsets } from './tools.ts';
+
+export interface RestoreOptions {
+  /** Folders with client tools. */
+  readonly folders: readonly string[];
+  readonly stallMs: number;
+}
 
 /** Restores a backup; see docs/engines/postgresql.md for how, and what each way promises. */
 export async function restore(
   target: Target,
   bytes: Readable,
   ticket: RestoreTicket,
-  folders: readonly string[],
+  options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
   const work: Work = {
+    ...options,
     target,
     bytes,
     ticket,
@@ -37,12 +45,26 @@ export async function restore(
   };
   try {
     ticket.onPhase('preparing');
-    const toolsets = await findToolsets(folders, signal);
+    const toolsets = await findToolsets(work.folders, signal);
     const reachable = await hasMaintenance(target, work);
     const plan = await withSession(target, work, (session) =>
       planRestore(session, ticket.source, toolsets, reachable),
     );
-    return plan.inPlace ? await restoreInPlace(work, plan) : await restoreStaged(work, plan);
+    const run = plan.inPlace ? restoreInPlace : restoreStaged;
+    const { format = 'custom', archiveBytes } = plan.details;
+    const { parallel: jobs = 1 } = target;
+    // Several jobs only where all goes straight in: what a guard rewrites is one script.
+    if (format === 'custom' && !(plan.direct && jobs > 1)) return await run(work, plan);
+    ticket.onPhase('transferring');
+    const spool = await spoolBackup(bytes, { format, archiveBytes }, signal);
+    try {
+      return await run({ ...work, bytes: Readable.from([]), archive: spool.archive }, plan);
+    } catch (error) {
+      throw roomLacking(error) ?? error;
+    } finally {
+      // What cannot be removed now is swept when this process is gone; a restore that has switched did not fail.
+      await spool.remove().catch(() => {});
+    }
   } catch (error) {
     // Errors of `bytes` (a damaged backup, an abort) are in the catalogue already and stay what they are.
     if (signal.aborted) throw abortError(signal);
@@ -52,12 +74,14 @@ export async function restore(
   }
 }
 
-interface Work {
+interface Work extends RestoreOptions {
   readonly target: Target;
   readonly bytes: Readable;
   readonly ticket: RestoreTicket;
   readonly signal: AbortSignal;
   readonly applicationName: string;
+  /** Where the archive lies instead of coming as `bytes`. */
+  readonly archive?: string;
 }
 
 async function restoreStaged(work: Work, plan: Plan): Promise<RestoreReport> {
@@ -128,7 +152,7 @@ async function switchOver(
       ],
     });
   } catch (error) {
-    if (error instanceof CommitUnknown && (await isSwitched(target, kept))) {
+    if (error instanceof CommitUnknown && (await isSwitched(target, ticket.id))) {
       return Math.round(performance.now() - startedAt);
     }
     throw error;
@@ -137,14 +161,14 @@ async function switchOver(
   }
 }
 
-async function isSwitched(target: Target, kept: string): Promise<boolean> {
+async function isSwitched(target: Target, ticketId: string): Promise<boolean> {
   const session = await openMaintenance(target, {
     signal: AbortSignal.timeout(cleanUpMs),
     applicationName,
   }).catch(() => undefined);
   if (!session) return false;
   try {
-    return await databaseExists(session, kept);
+    return (await findRestoreDatabases(session, target, ticketId)).kept;
   } catch {
     return false;
   } finally {
@@ -223,13 +247,16 @@ async function withTools(
   database: string,
   load: (options: LoadOptions) => Promise<void>,
 ): Promise<void> {
-  const environment = await openToolEnvironment(work.target, {
-    applicationName: work.applicationName,
-    database,
-  });
+  const { applicationName: sessions, target, archive, stallMs, signal } = work;
+  const environment = await openToolEnvironment(target, { applicationName: sessions, database });
+  const watch = watchForStall({ target, sessions, tool: 'pg_restore', stallMs, signal });
   try {
-    await load({ tools: plan.tools, env: environment.env, signal: work.signal, args: plan.args });
+    const { tools, args } = plan;
+    await load({ tools, env: environment.env, watch, args, archive, jobs: target.parallel ?? 1 });
+  } catch (error) {
+    throw watch.signal.aborted ? abortError(watch.signal) : error;
   } finally {
+    watch.release();
     await environment.close();
   }
 }
@@ -244,7 +271,7 @@ async function removeStaging(target: Target, staging: string): Promise<void> {
       applicationName,
     });
     try {
-      await dropDatabase(session, staging);
+      await dropStaging(session, target, staging);
     } finally {
       await session.close();
     }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ForestayError, hasCode } from '../../core/errors.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
-import { dropDatabase, openMaintenance } from './maintenance.ts';
-import { keptName, sessionPrefix, stagingPrefix, undoneName } from './names.ts';
+import { openMaintenance } from './maintenance.ts';
+import { applicationName, sessionPrefix, undoneName } from './names.ts';
+import { dropStaging, findRestoreDatabases } from './remove.ts';
 import { openSession, type Session } from './session.ts';
 
 const sessionsEndMs = 15_000;
@@ -27,21 +27,13 @@ export async function settleRestore(
   try {
     return await translating('An interrupted restore could not be cleaned up', async () => {
       await endRestoreSessions(session, ticketId);
-      const switched = await databaseExists(session, keptName(ticketId));
-      await dropLeftovers(session, ticketId);
-      return switched ? 'switched' : 'clean';
+      const { kept } = await findRestoreDatabases(session, target, ticketId);
+      await dropLeftovers(session, target, ticketId);
+      return kept ? 'switched' : 'clean';
     });
   } finally {
     await session.close();
   }
-}
-
-export async function databaseExists(session: Session, name: string): Promise<boolean> {
-  const [row] = await session.query<{ found: boolean }>(
-    'SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS found',
-    [name],
-  );
-  return row?.found === true;
 }
 
 /** Where there is no other database to connect to, restores were in place: its own one will do to end their sessions. */
@@ -79,23 +71,16 @@ async function endRestoreSessions(session: Session, ticketId: string): Promise<v
  * database can hold it up: after a while it is left for later (`discardReplaced`), since nothing can be done with it but
  * dropping it.
  */
-export async function dropLeftovers(session: Session, ticketId: string): Promise<void> {
-  for (const name of await leftovers(session, ticketId)) {
+export async function dropLeftovers(session: Session, target: Target, ticketId: string): Promise<void> {
+  const { staging, undone } = await findRestoreDatabases(session, target, ticketId);
+  for (const name of [...staging, ...(undone ? [undoneName(ticketId)] : [])]) {
     await session.query(`SET statement_timeout = ${dropMs}`);
     try {
-      await dropDatabase(session, name);
+      await dropStaging(session, target, name);
     } catch (error) {
       if ((error as { code?: unknown }).code !== queryCanceled) throw error;
     } finally {
       await session.query('RESET statement_timeout');
     }
   }
-}
-
-async function leftovers(session: Session, ticketId: string): Promise<string[]> {
-  const rows = await session.query<{ datname: string }>(
-    'SELECT datname FROM pg_database WHERE starts_with(datname::text, $1) OR datname = $2',
-    [stagingPrefix(ticketId), undoneName(ticketId)],
-  );
-  return rows.map(({ datname }) => datname);
 }

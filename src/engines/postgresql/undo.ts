@@ -1,11 +1,11 @@
 import { ForestayError } from '../../core/errors.ts';
-import { applicationName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
 import { dropDatabase, openMaintenance } from './maintenance.ts';
-import { keptName, sessionPrefix, undoneName } from './names.ts';
+import { applicationName, keptName, sessionPrefix, undoneName } from './names.ts';
 import { ident } from './quote.ts';
-import { databaseExists, dropLeftovers } from './settle.ts';
+import { findRestoreDatabases } from './remove.ts';
+import { dropLeftovers } from './settle.ts';
 import { openSwitcher } from './switch.ts';
 
 /** Puts the replaced database back under its name and drops the restored one. */
@@ -14,7 +14,8 @@ export async function undoRestore(target: Target, ticketId: string, signal: Abor
   const switcher = await openSwitcher(target, { signal, applicationName: `${sessionPrefix(ticketId)}-undo` });
   try {
     await translating('The restore could not be undone', async () => {
-      if (await databaseExists(switcher.session, kept)) {
+      const found = await findRestoreDatabases(switcher.session, target, ticketId);
+      if (found.kept) {
         await switcher.exchange({
           busy: target.database,
           busyTo: undone,
@@ -23,7 +24,7 @@ export async function undoRestore(target: Target, ticketId: string, signal: Abor
             `ALTER DATABASE ${ident(kept)} RENAME TO ${ident(target.database)}`,
           ],
         });
-      } else if (!(await databaseExists(switcher.session, undone))) {
+      } else if (!found.undone) {
         // With the undone one still there, an earlier undo got as far as the switch.
         throw new ForestayError(
           'UndoUnavailable',
@@ -45,8 +46,9 @@ export async function discardReplaced(target: Target, ticketId: string, signal: 
   const session = await openMaintenance(target, { signal, applicationName });
   try {
     await translating('The replaced data could not be discarded', async () => {
-      await dropDatabase(session, keptName(ticketId));
-      await dropLeftovers(session, ticketId);
+      const { kept } = await findRestoreDatabases(session, target, ticketId);
+      if (kept) await dropDatabase(session, keptName(ticketId));
+      await dropLeftovers(session, target, ticketId);
     });
   } finally {
     await session.close();

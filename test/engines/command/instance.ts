@@ -46,6 +46,10 @@ export async function makeNoted(engine: ReturnType<typeof createCommandEngine>):
     wrong: { connection: connection(file, 'wr0ng s3cret'), secret: 'wr0ng s3cret' },
     unreachable: connection(join(folder, 'missing')),
     fill: (kind) => writeFile(file, kind === 'bulk' ? randomBytes(5 * 1024 * 1024) : 'a\0b\r\n\x1b[0m ü'),
+    grow: async (megabytes) => {
+      for (let piece = 0; piece < megabytes; piece++)
+        await writeFile(file, randomBytes(1_000_000), { flag: 'a' });
+    },
     fingerprint: async () => (await run('sha256sum', [file])).stdout,
     write: () => writeFile(file, randomBytes(10), { flag: 'a' }),
     startWriting: async () => ({ stop: async () => {} }),

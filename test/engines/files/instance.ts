@@ -37,6 +37,13 @@ export async function makeFolder(
     connection: engine.parseConnection({ path }),
     unreachable: engine.parseConnection({ path: join(root, 'missing') }),
     fill: (kind) => (kind === 'bulk' ? fillBulk(path) : fillHostile(path)),
+    grow: async (megabytes) => {
+      for (let file = 0; file < 4; file++) {
+        const pieces = Math.ceil(megabytes / 4);
+        for (let piece = 0; piece < pieces; piece++)
+          await writeFile(join(path, `big-${file}`), randomBytes(1_000_000), { flag: 'a' });
+      }
+    },
     fingerprint: () => fingerprint(path),
     write: () => writeFile(join(path, 'written'), randomBytes(8)),
     startWriting: () => startWriting(path),
@@ -147,7 +154,7 @@ export async function fillHostile(path: string): Promise<void> {
  */
 export async function fingerprint(path: string): Promise<readonly string[]> {
   const script = `cd "$1" && find . \\( -type d -printf '%y %m %U %G %T@ %p\\0' \\) -o -printf '%y %m %U %G %T@ %s %n %l %p\\0' | sort -z | tr '\\n\\0' '\\t\\n'
-    find . -type f -size -100M -print0 | sort -z | xargs -0 -r sha256sum --zero | tr '\\n\\0' '\\t\\n'`;
+    find . -type f ! -name sparse -print0 | sort -z | xargs -0 -r sha256sum --zero | tr '\\n\\0' '\\t\\n'`;
   const { stdout } = await run('sh', ['-c', script, 'sh', path], {
     env: { ...process.env, LC_ALL: 'C' },
     encoding: 'latin1',

@@ -1,6 +1,8 @@
+import { tmpdir } from 'node:os';
 import { inject } from 'vitest';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
+import { processesWith } from '../processes.ts';
 import { makePostgresInstance } from './instance.ts';
 
 const adminUrl = inject('postgresUrl');
@@ -22,4 +24,22 @@ describeEngine('PostgreSQL as an owner who may not create databases', {
   engine,
   method: 'in place',
   makeInstance: () => makePostgresInstance(adminUrl, 'no createdb'),
+});
+
+describeEngine('PostgreSQL with parallel jobs', {
+  engine,
+  method: 'staged',
+  makeInstance: async () => {
+    const instance = await makePostgresInstance(adminUrl, 'owner');
+    const inParallel = <T extends object>(connection: T) => ({ ...connection, parallel: 3 });
+    return {
+      ...instance,
+      connection: inParallel(instance.connection),
+      wrong: { connection: inParallel(instance.wrong.connection), secret: instance.wrong.secret },
+      // By the time there is something to read, the server has done its part.
+      killSource: async () => {
+        for (const { pid } of processesWith(`--directory=${tmpdir()}`)) process.kill(pid, 'SIGKILL');
+      },
+    };
+  },
 });

@@ -12,6 +12,7 @@ export type Rights = 'superuser' | 'owner' | 'no createdb';
 /** A database with a role of its own, on the server of the run. */
 export interface PostgresInstance extends InstanceFixture {
   fingerprint(): Promise<DatabaseFingerprint>;
+  readonly wrong: NonNullable<InstanceFixture['wrong']>;
   readonly database: string;
   readonly role: string;
   readonly url: string;
@@ -63,6 +64,14 @@ export async function makePostgresInstance(
       secret: 'wr0ng-s3cret',
     },
     unreachable: engine.parseConnection({ ...fields, port: 1 }),
+    missing: engine.parseConnection({ ...fields, database: `${database} gone` }),
+    grow: async (megabytes) => {
+      // Four tables with an index each, of rows of about 500 bytes.
+      for (let table = 1; table <= 4; table++) {
+        await asRole(`CREATE TABLE big_${table} AS SELECT g AS id, (SELECT string_agg(md5(random()::text || g || i), '') FROM generate_series(1, 16) i) AS a
+          FROM generate_series(1, ${Math.ceil((megabytes * 1_000_000) / 4 / 525)}) g; ALTER TABLE big_${table} ADD PRIMARY KEY (id)`);
+      }
+    },
     fill: async (kind) => {
       await asRole(kind === 'bulk' ? bulkSql : hostileSql);
     },
@@ -108,7 +117,7 @@ export async function makePostgresInstance(
       return row?.sum === 1000;
     },
     killSource: async () => {
-      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'forestay'
+      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'forestay%'
                    AND datname = current_database() AND pid <> pg_backend_pid()`);
     },
     remains: async () => {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -11,6 +11,8 @@ import {
   toolsToRestore,
 } from '../../../src/engines/postgresql/tools.ts';
 import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { findServerBinaries } from '../../support/postgres-server.ts';
+import { engineWith, fakeTools } from './fake-tools.ts';
 import { makePostgresInstance, type PostgresInstance } from './instance.ts';
 
 const never = new AbortController().signal;
@@ -27,22 +29,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A folder of fake programs that say they are of a version; `bodies` are what they do otherwise. */
-async function fake(version: string, bodies: Record<string, string> = {}): Promise<string> {
-  const path = join(folder, version, 'bin');
-  await mkdir(path, { recursive: true });
-  for (const name of ['pg_dump', 'pg_restore', 'psql']) {
-    const body = bodies[name] ?? 'exit 9';
-    await writeFile(
-      join(path, name),
-      `#!/bin/sh\nif [ "$1" = --version ]; then echo "${name} (PostgreSQL) ${version}"; exit 0; fi\n${body}\n`,
-    );
-    await chmod(join(path, name), 0o755);
-  }
-  return path;
-}
-
-const only = (...dirs: string[]) => createPostgresqlEngine({ usualToolDirs: dirs });
+const fake = (version: string, bodies?: Record<string, string>) => fakeTools(folder, version, bodies);
+const only = (...dirs: string[]) => engineWith(dirs);
 
 test('tools that are missing or too old are named before anything is done, with what to install', async () => {
   for (const engine of [only(), only(await fake('9.6.24'), await fake('14.11'))]) {
@@ -76,6 +64,22 @@ test('the version of the server comes first, then the next newer one', () => {
   expect(toolsToRestore(sets, 15, 13).version).toBe('15.9');
   expect(toolsToRestore(sets, 15, 16).version).toBe('16.4');
   expect(() => toolsToRestore(sets, 15, 18)).toThrow(expect.objectContaining({ code: 'ToolMissing' }));
+});
+
+test('of client tools of many versions side by side, those of the server are used, in their newest minor version', async () => {
+  const pgDump = `exec ${findServerBinaries()}/pg_dump "$@"`;
+  const versions = ['13.22', '14.19', '15.2', '15.99', '16.10', '17.6', '18.1'];
+  for (const version of versions) await fake(version, version === '15.99' ? { pg_dump: pgDump } : {});
+  const engine = only(join(folder, '*/bin'));
+  const [report] = await engine.tools(never);
+  expect(report?.found.map(({ version }) => version)).toEqual(versions.toReversed());
+  const { stream, tool } = await engine.backUp(instance.connection, never);
+  expect(tool).toEqual({ name: 'pg_dump', version: '15.99' });
+  expect((await buffer(stream)).subarray(0, 5).toString()).toBe('PGDMP');
+  for (const version of ['15.2', '15.99']) await rm(join(folder, version), { recursive: true });
+  const next = await engine.backUp(instance.connection, never);
+  expect(next.tool.version).toBe('16.10');
+  await expect(buffer(next.stream)).rejects.toMatchObject({ code: 'ToolFailed' });
 });
 
 test('a pg_dump that fails at its very end fails the backup, and nothing secret is in its arguments', async () => {

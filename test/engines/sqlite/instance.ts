@@ -31,6 +31,8 @@ export async function makeSqlite(
   const sqlite3 = async (sql: string) =>
     (await run('sqlite3', ['-cmd', '.timeout 20000', database, sql], { maxBuffer: 256 * 1024 * 1024 }))
       .stdout;
+  const dumpDigest = async () =>
+    (await run('sh', ['-c', 'sqlite3 -cmd ".timeout 20000" "$1" .dump | sha256sum', 'sh', database])).stdout;
   return {
     folder,
     database,
@@ -40,9 +42,13 @@ export async function makeSqlite(
     fill: async (kind) => {
       program.exec(kind === 'bulk' ? bulkSql : hostileSql);
     },
+    grow: async (megabytes) => {
+      program.exec(`CREATE TABLE big (id INTEGER PRIMARY KEY, a BLOB);
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${megabytes}) INSERT INTO big SELECT i, randomblob(1000000) FROM n`);
+    },
     // By the shell of SQLite, which is not what restores.
     fingerprint: async () => [
-      await sqlite3('.dump'),
+      await dumpDigest(),
       await sqlite3('PRAGMA integrity_check; PRAGMA user_version'),
     ],
     // The program goes on with the connection it had before the restore.
