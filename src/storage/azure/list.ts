@@ -63,7 +63,7 @@ async function askForPage(
   options: { marker: string | undefined; signal: AbortSignal; uncommitted: boolean },
 ): Promise<ContainerListBlobFlatSegmentResponse> {
   const { marker, signal, uncommitted } = options;
-  return request(container, { signal }, async (abortSignal) => {
+  return request<ContainerListBlobFlatSegmentResponse>(container, { signal }, async (abortSignal) => {
     const pages = container.client
       .listBlobsFlat({
         prefix,
