@@ -6,6 +6,7 @@ import {
   ContainerClient,
   newPipeline,
   type RequestPolicyFactory,
+  RestError,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
 import type { AzureAccess } from './credentials.ts';
@@ -50,16 +51,24 @@ export function makeClient(location: AzureLocation, options: ClientOptions): Cli
   return { container: new ContainerClient(url, pipeline), close: () => agent.destroy() };
 }
 
+/** Every answer has a date, refusals too. */
 function requestsThrough(agent: HttpAgent, onSkew: (ms: number) => void): RequestPolicyFactory {
+  const watch = (date: string | undefined) => {
+    const ms = Date.parse(date ?? '') - Date.now();
+    if (Number.isFinite(ms)) onSkew(ms);
+  };
   return {
     create: (next) => ({
       async sendRequest(request) {
         request.agent = agent;
-        const answer = await next.sendRequest(request);
-        // Every answer has a date, refusals too.
-        const date = Date.parse(answer.headers.get('date') ?? '');
-        if (Number.isFinite(date)) onSkew(date - Date.now());
-        return answer;
+        try {
+          const answer = await next.sendRequest(request);
+          watch(answer.headers.get('date'));
+          return answer;
+        } catch (error) {
+          if (error instanceof RestError) watch(error.response?.headers.get('date'));
+          throw error;
+        }
       },
     }),
   };

@@ -5,8 +5,8 @@ import { type BlockOwner, ownerOf, placeholderMetadata } from './names.ts';
 
 /**
  * Removes the blocks that were sent for a key and never committed; resolves with whether any were. Azure has no request for this
- * and would keep, and charge for, them for a week. They go when another blob is put under their name: so an empty one is, which
- * is marked (to head, get and list it is no object) and deleted again at once. Where an object lies under the key nothing is done: it
+ * and would keep, and charge for, them for a week. They go when a list of blocks is committed that does not name them: so an empty one
+ * is, whose empty blob is marked (to head, get and list it is no object) and deleted again at once. Where an object lies under the key nothing is done: it
  * is worth more than a week's storage of blocks. Neither where one of the blocks is not to be removed.
  */
 export async function discardBlocks(
@@ -53,7 +53,7 @@ async function putPlaceholder(
     container,
     { signal },
     (abortSignal) =>
-      blobOf(container, key).upload('', 0, {
+      blobOf(container, key).commitBlockList([], {
         abortSignal,
         metadata: placeholderMetadata,
         conditions: { ifNoneMatch: '*' },

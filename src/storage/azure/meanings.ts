@@ -19,7 +19,7 @@ const wrongKey: Meaning = {
 const denied: Meaning = {
   code: 'StoreDenied',
   says: 'does not allow this',
-  hint: 'Give the credentials the rights that docs/stores/azure.md lists, and look at the firewall of the storage account.',
+  hint: 'Check that key or signature are those of this account, that they have the rights that docs/stores/azure.md lists, and what the firewall of the account says.',
 };
 export const skewed: Meaning = {
   code: 'StoreDenied',

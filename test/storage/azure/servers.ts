@@ -6,6 +6,7 @@ import { parseAzureLocation } from '../../../src/storage/azure/location.ts';
 import { createAzureStore } from '../../../src/storage/azure/store.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
 import { startAzurite } from '../../support/azurite-server.ts';
+import type { Fault, Rule } from '../../support/fault-proxy.ts';
 
 export const containerName = 'forestay-test';
 export const MiB = 1024 * 1024;
@@ -83,9 +84,7 @@ export async function startAzuriteWithContainer(): Promise<AzuriteWithContainer>
       })) {
         if (metadata?.forestayplaceholder) names.push(`${name} (placeholder)`);
         if (properties.contentLength) continue;
-        const { uncommittedBlocks = [] } = await client
-          .getBlockBlobClient(name)
-          .getBlockList('uncommitted');
+        const { uncommittedBlocks = [] } = await client.getBlockBlobClient(name).getBlockList('uncommitted');
         if (uncommittedBlocks.length > 0) names.push(`${name} (${uncommittedBlocks.length} blocks)`);
       }
       return names;
@@ -95,8 +94,24 @@ export async function startAzuriteWithContainer(): Promise<AzuriteWithContainer>
       return (await blob.exists()) ? blob.downloadToBuffer() : undefined;
     },
     async empty() {
-      for await (const { name } of client.listBlobsFlat()) await client.deleteBlob(name);
+      for await (const { name } of client.listBlobsFlat({ includeUncommitedBlobs: true })) {
+        // Azurite keeps blocks that were to replace a blob when the blob is deleted.
+        await client.getBlockBlobClient(name).commitBlockList([]);
+        await client.deleteBlob(name);
+      }
     },
     close: stop,
   };
+}
+
+/** An answer in the words of Azure. */
+export function azureError(status: number, code: string, headers: Record<string, string> = {}): Fault {
+  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${code} it is</Message></Error>`;
+  return { kind: 'answer', status, headers: { 'x-ms-error-code': code, ...headers }, body };
+}
+
+/** The first `times` requests of a kind. */
+export function firstOf(kind: RegExp, times: number, fault: ReturnType<Rule>): Rule {
+  let count = 0;
+  return ({ method, url }) => (kind.test(`${method} ${url}`) && count++ < times ? fault : undefined);
 }
