@@ -93,7 +93,9 @@ function briefly(error: Error): string {
 
 /** The server repeats parts of what it was asked: a signature in a URL is a secret while it lives. */
 function withoutRequest(error: Error): Error {
-  const message = error.message.replaceAll(/\bsig=[^&\s"']+/gi, 'sig=…');
+  // After the first line come the id of the request and the time.
+  const [line = ''] = error.message.split('\n');
+  const message = line.replaceAll(/\bsig=[^&\s"']+/gi, 'sig=…');
   const id = error instanceof RestError ? error.response?.headers.get('x-ms-request-id') : undefined;
   const cause = new Error(`${error.name}: ${message}${id ? ` (request ${id})` : ''}`);
   cause.stack = `${cause}\n${(error.stack ?? '')
