@@ -24,6 +24,7 @@ import { type CheckOptions, type CheckReport, checkCatalog } from './operations/
 import type { Context } from './operations/context.ts';
 import { examineStore, examineTools, type Finding, look } from './operations/examine.ts';
 import { type RebuildOptions, type RebuildReport, rebuildCatalog } from './operations/rebuild-catalog.ts';
+import { parseAzureLocation } from './storage/azure/location.ts';
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -105,10 +106,19 @@ async function openStore(
         look: async () => ({ findings: await examineS3Store({ location, repeat: lookRepeat }, signal) }),
       };
     }
+    case 'azure': {
+      const location = parseAzureLocation(url);
+      const { examineAzureStore } = await import('./storage/azure/prepare.ts');
+      const { createAzureStore } = await import('./storage/azure/store.ts');
+      return {
+        store: retrying(createAzureStore({ location, repeat }), repeat),
+        look: async () => ({ findings: await examineAzureStore({ location, repeat: lookRepeat }, signal) }),
+      };
+    }
     default:
       // The URL is not repeated: that of another kind of store may hold credentials.
       throw storeMisconfigured(
-        'FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path and s3://bucket/prefix.',
+        'FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path, s3://bucket/prefix and azure://account/container/prefix.',
       );
   }
 }

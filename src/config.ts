@@ -46,7 +46,7 @@ export type LogLevel = (typeof logLevels)[number];
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Variables that libraries read from `process.env` themselves: credentials of stores, proxies. */
-const readByLibraries = /^(AWS_\w+|(https?|no|all)_proxy)$/i;
+const readByLibraries = /^(AWS_\w+|AZURE_STORAGE_\w+|(https?|no|all)_proxy)$/i;
 
 /**
  * `process.env` over a `.env` file in the working folder. An empty variable counts as unset. What libraries read by themselves is

@@ -1,11 +1,12 @@
 import { ForestayError, hasCode } from '../../core/errors.ts';
+import { withGrace } from '../../pipeline/grace.ts';
 import type { Bucket } from './bucket.ts';
 import { deleteOne } from './delete.ts';
 import { objectExists } from './errors.ts';
 import { headObject } from './read.ts';
 
 /** Milliseconds that a request may still take when the put is aborted meanwhile, and its outcome matters. */
-const graceMs = 5_000;
+export const graceMs = 5_000;
 
 export interface LastRequest {
   readonly key: string;
@@ -32,7 +33,7 @@ export async function finish(
     if (found && found.putId !== putId && ifNoneMatch) throw objectExists(key);
     return found?.putId === putId && found.size === size;
   };
-  using grace = withGrace(signal);
+  using grace = withGrace(signal, graceMs);
   try {
     await bucket.repeat(async () => {
       try {
@@ -53,24 +54,6 @@ export async function finish(
     if (await isOurs(AbortSignal.timeout(graceMs)).catch(() => false)) return;
     throw signal.reason;
   }
-}
-
-/** A signal that aborts a while after the other one, with the same reason. */
-export function withGrace(signal: AbortSignal): Disposable & { readonly signal: AbortSignal } {
-  const late = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const start = () => {
-    timer = setTimeout(() => late.abort(signal.reason), graceMs);
-  };
-  if (signal.aborted) late.abort(signal.reason);
-  else signal.addEventListener('abort', start, { once: true });
-  return {
-    signal: late.signal,
-    [Symbol.dispose]() {
-      signal.removeEventListener('abort', start);
-      clearTimeout(timer);
-    },
-  };
 }
 
 async function assertSize(

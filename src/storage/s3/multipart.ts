@@ -7,10 +7,11 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { ForestayError } from '../../core/errors.ts';
+import { withGrace } from '../../pipeline/grace.ts';
 import { abortUpload } from './abandoned.ts';
 import { type Bucket, request } from './bucket.ts';
 import { notLikeS3, objectExists, statusOf } from './errors.ts';
-import { withGrace } from './finish.ts';
+import { graceMs } from './finish.ts';
 import { byServerCode } from './meanings.ts';
 import { assertReceived, checksumOf } from './put-request.ts';
 import { putIdName } from './read.ts';
@@ -109,7 +110,7 @@ async function createUpload(
   putId: string,
   signal: AbortSignal,
 ): Promise<string> {
-  using grace = withGrace(signal);
+  using grace = withGrace(signal, graceMs);
   const create = async () => {
     const command = new CreateMultipartUploadCommand({
       ...target,

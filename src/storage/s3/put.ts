@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { assertKey } from '../../core/object-key.ts';
+import { partsOf } from '../../pipeline/parts.ts';
 import type { Bucket } from './bucket.ts';
 import { serverAbilities, takeTurn } from './conditional.ts';
 import { objectExists } from './errors.ts';
 import { finish } from './finish.ts';
 import { startUpload, type Upload } from './multipart.ts';
-import { partsOf } from './parts.ts';
 import { putWhole } from './put-request.ts';
 import { headObject } from './read.ts';
 

@@ -1,5 +1,5 @@
-import { release } from '../../pipeline/release.ts';
-import { untilAborted } from '../../pipeline/until-aborted.ts';
+import { release } from './release.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Where a part begins; it doubles while it fills, so that small objects stay small. */
 const smallestBuffer = 64 * 1024;

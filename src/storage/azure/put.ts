@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { assertKey } from '../../core/object-key.ts';
+import { partsOf } from '../../pipeline/parts.ts';
+import { type Blocks, startBlocks } from './blocks.ts';
+import type { Container } from './container.ts';
+import { objectExists } from './errors.ts';
+import { finish } from './finish.ts';
+import { putWhole } from './put-request.ts';
+import { headObject } from './read.ts';
+import { turnAt } from './turns.ts';
+
+/**
+ * What is smaller than a block goes in one request, all else as blocks of equal size, which are sent while the source is read.
+ * Nobody sees the object before the last request, which makes it whole at one moment. The source is always ended, and its own
+ * errors are passed on as they are.
+ */
+export async function putObject(
+  container: Container,
+  key: string,
+  source: AsyncIterable<Uint8Array>,
+  { signal, ifAbsent }: { readonly signal: AbortSignal; readonly ifAbsent: boolean },
+): Promise<{ size: number }> {
+  const { blockBytes, parallel } = container.location;
+  // A request that fails must also end the wait for a source that is in no hurry.
+  const failure = new AbortController();
+  const ended = AbortSignal.any([signal, failure.signal]);
+  const underWay = new Set<Promise<void>>();
+  const turn = turnAt(container.turns, key);
+  let blocks: Blocks | undefined;
+  try {
+    assertKey(key);
+    signal.throwIfAborted();
+    // What is known to fail at the end fails before a byte is read, and again before many are sent.
+    const assertAbsent = async (within: AbortSignal) => {
+      if (ifAbsent && (await headObject(container, key, within))) throw objectExists(key);
+    };
+    await assertAbsent(signal);
+    const putId = randomUUID();
+    let size = 0;
+    let whole: Buffer | undefined = Buffer.alloc(0);
+    for await (const part of partsOf(source, blockBytes, ended)) {
+      size += part.bytes.length;
+      if (!blocks && part.bytes.length < blockBytes) {
+        whole = part.bytes;
+        continue;
+      }
+      whole = undefined;
+      if (!blocks) {
+        await turn.take(ended);
+        await assertAbsent(ended);
+        blocks = startBlocks(container, key, putId);
+      }
+      const sending = blocks.send(part.bytes, ended).then(part.release);
+      const done = sending
+        .catch((error: unknown) => failure.abort(error))
+        .finally(() => underWay.delete(done));
+      underWay.add(done);
+      // The memory of a put is that of the blocks under way: the next is filled when one of them has gone.
+      while (underWay.size >= parallel) await Promise.race(underWay);
+    }
+    await Promise.all(underWay);
+    ended.throwIfAborted();
+    await turn.take(signal);
+
+    const check = blocks !== undefined;
+    await finish(container, { key, putId, size, ifAbsent, check, signal }, (last) =>
+      blocks
+        ? blocks.commit(ifAbsent, last)
+        : putWhole(container, { key, putId, bytes: whole!, ifNoneMatch: ifAbsent }, last),
+    );
+    return { size };
+  } catch (error) {
+    failure.abort(error);
+    await Promise.all(underWay);
+    await blocks?.discard();
+    // A source that was never begun would otherwise wait for its reader for ever.
+    if (source instanceof Readable) source.destroy();
+    throw error;
+  } finally {
+    blocks?.end();
+    turn.end();
+  }
+}
