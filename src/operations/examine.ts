@@ -28,9 +28,12 @@ export async function look(
   }
 }
 
+/** What lies below it is worth nothing to anybody. */
+export const doctorPrefix = 'doctor/';
+
 /** Writes, reads and removes a small object. */
 export async function examineStore(store: ObjectStore, signal: AbortSignal): Promise<string> {
-  const key = `doctor/${randomUUID()}`;
+  const key = `${doctorPrefix}${randomUUID()}`;
   const content = 'forestay doctor';
   await store.put(key, bytesOf(content), { signal });
   try {

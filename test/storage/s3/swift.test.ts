@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { examineS3Store } from '../../../src/storage/s3/prepare.ts';
-import { bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { s3Error, startFaultProxy } from '../../support/fault-proxy.ts';
 import { swiftMissing } from '../../support/swift-server.ts';
 import { bucket, type SwiftWithBucket, startSwiftWithBucket, storeAt, storeOptions } from './servers.ts';
@@ -111,9 +111,12 @@ describeSwift('on OpenStack Swift', () => {
     const { UploadId } = await server.client.send(new CreateMultipartUploadCommand(target));
     const part = { ...target, UploadId, PartNumber: 1, Body: randomBytes(5 * MiB) };
     await server.client.send(new UploadPartCommand(part));
-    expect(await store().removeAbandonedPuts?.(new Date(Date.now() - 60_000), never)).toBe(0);
+    expect(await store().removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() - 60_000) }))).toBe(0);
     expect(await server.uploads()).toHaveLength(1);
-    expect(await store().removeAbandonedPuts?.(new Date(Date.now() + 60_000), never)).toBe(1);
+    const isOurs = (key: string) => !key.startsWith('guid/');
+    expect(await store().removeAbandonedPuts?.(abandoned({ isOurs }))).toBe(0);
+    expect(await server.uploads()).toHaveLength(1);
+    expect(await store().removeAbandonedPuts?.(abandoned())).toBe(1);
     expect(await server.uploads()).toEqual([]);
   });
 
