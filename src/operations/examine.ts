@@ -23,7 +23,8 @@ export async function look(
   } catch (thrown) {
     const error = toForestayError(thrown);
     // Whoever runs the doctor is an operator at a terminal, not a caller of the API: the cause is what they look for.
-    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    // On one line: what TLS says ends with a line break.
+    const cause = error.cause instanceof Error ? ` (${error.cause.message.replace(/\s+/g, ' ').trim()})` : '';
     return { what, state: 'fail', detail: `${error.message}${cause}`, hint: error.hint };
   }
 }
