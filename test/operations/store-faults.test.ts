@@ -9,13 +9,13 @@ import { requestBackup } from '../../src/operations/request-backup.ts';
 import { requestRestore } from '../../src/operations/request-restore.ts';
 import { runTask } from '../../src/operations/run-task.ts';
 import { orphanAgeMs, sweep } from '../../src/operations/sweep.ts';
-import { repeatWith, retrying } from '../../src/storage/retry.ts';
+import { repeatWith, retrying, usualPolicy } from '../../src/storage/retry.ts';
 import { keysOf } from '../contract/store-data.ts';
 import { startSwiftWithBucket, storeAt, type TestStoreOptions } from '../storage/s3/servers.ts';
 import { badWeather, seeded } from '../support/bad-weather.ts';
 import { startFakeS3 } from '../support/fake-s3.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
-import { makeTestSite, never, type TestSite } from '../support/test-site.ts';
+import { backupEnds, makeTestSite, never, restoreEnds, type TestSite } from '../support/test-site.ts';
 
 /**
  * Backups and restores in an S3 store behind a proxy that does whatever goes wrong between two machines.
@@ -24,6 +24,8 @@ import { makeTestSite, never, type TestSite } from '../support/test-site.ts';
  */
 const rounds = Number(process.env.TEST_FAULTS ?? 15);
 const seed = Number(process.env.TEST_FAULTS_SEED ?? 4711);
+/** How long the store is gone in the other test; `TEST_OUTAGE_MS=120000` is the real thing. */
+const outageMs = Number(process.env.TEST_OUTAGE_MS ?? 3_000);
 const onSwift = process.env.TEST_FAULTS_SERVER === 'swift';
 
 const MiB = 1024 * 1024;
@@ -135,6 +137,61 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
   proxy.setRule(undefined);
   for (const { guid, file, id, expected } of unproven)
     expect(await restore(guid, file, id, expected)).toBe(true);
+  const before = await withoutOwner(site, server);
+  await sweep(site.context, new Date(Date.now() + 2 * orphanAgeMs), never);
+  expect(await withoutOwner(site, server)).toEqual({ objects: [], missing: [], uploads: [] });
+  expect(Object.keys(weather.seen).length).toBeGreaterThan(rounds < 15 ? 0 : 8);
+  if (process.env.TEST_FAULTS) {
+    const left = { objects: before.objects.length, uploads: before.uploads.length };
+    process.stderr.write(`${JSON.stringify({ ends, faults: weather.seen, left }, null, 2)}\n`);
+  }
+});
+
+test(`promise 4: a store that is gone for ${outageMs} ms in the middle of an upload`, {
+  timeout: 120_000 + 4 * outageMs,
+}, async () => {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startServer());
+  const proxy = await startFaultProxy(server.endpoint);
+  stack.defer(() => proxy.close());
+  // The waits of a product that meets a short outage are scaled, those of one that meets a long one are its own.
+  const repeat = repeatWith(
+    outageMs < 60_000 ? { attempts: 4, firstDelayMs: 20, maxDelayMs: 200 } : usualPolicy,
+  );
+  const store = retrying(storeAt(proxy.url, { ...server.options, repeat, silenceMs: 5_000 }), repeat);
+  const site = stack.use(await makeTestSite({ wrapStore: () => store }));
+  const content = randomBytes(17 * MiB);
+  const { guid, file } = await site.addInstance(content);
+  let goneUntil = Number.POSITIVE_INFINITY;
+  let lost = 0;
+  proxy.setRule(({ url }) => {
+    if (/partNumber=2/.test(url ?? '')) goneUntil = Math.min(goneUntil, performance.now() + outageMs);
+    if (goneUntil === Number.POSITIVE_INFINITY || performance.now() > goneUntil) return undefined;
+    lost += 1;
+    return { kind: 'reset', when: 'before' };
+  });
+  await site.startWorker();
+  const { id } = await requestBackup(site.context, guid);
+  const { task } = await backupEnds(site.context, id, 60_000 + 3 * outageMs);
+  expect(lost).toBeGreaterThan(2);
+  if (process.env.TEST_OUTAGE_MS) process.stderr.write(`${JSON.stringify({ lost, task })}\n`);
+  if (task.status === 'done') {
+    await writeFile(file, 'what is there now');
+    const restore = await requestRestore(site.context, guid, id);
+    expect((await restoreEnds(site.context, restore.id)).task.status).toBe('done');
+    expect((await readFile(file)).equals(content)).toBe(true);
+  } else {
+    expect(task).toMatchObject({
+      status: 'failed',
+      error: { code: 'StoreUnavailable', hint: expect.stringMatching(/./) },
+    });
+  }
+  await sweep(site.context, new Date(Date.now() + 2 * orphanAgeMs), never);
+  expect(await withoutOwner(site, server)).toEqual({ objects: [], missing: [], uploads: [] });
+});
+
+/** What lies in the store and belongs to no backup that is done, and what such a backup lacks. */
+async function withoutOwner(site: TestSite, server: Server) {
   const store = storeAt(server.endpoint, server.options);
   const kept = await site.context.db
     .selectFrom('backups as backup')
@@ -147,12 +204,9 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
     [data_name, 'manifest.json'].map((name) => `${backup_guid}/${backup_id}/${name}`),
   );
   const found = await keysOf(store.list('', never));
-  count(`objects without owner before the sweep: ${found.filter((key) => !owned.includes(key)).length}`);
-  count(`uploads without owner before the sweep: ${(await server.uploads()).length}`);
-  await sweep(site.context, new Date(Date.now() + 2 * orphanAgeMs), never);
-  expect(await keysOf(store.list('', never))).toEqual(owned.sort());
-  expect(await server.uploads()).toEqual([]);
-  expect(Object.keys(weather.seen).length).toBeGreaterThan(rounds < 15 ? 0 : 8);
-  if (process.env.TEST_FAULTS)
-    process.stderr.write(`${JSON.stringify({ ends, faults: weather.seen }, null, 2)}\n`);
-});
+  return {
+    objects: found.filter((key) => !owned.includes(key)),
+    missing: owned.filter((key) => !found.includes(key)),
+    uploads: await server.uploads(),
+  };
+}
