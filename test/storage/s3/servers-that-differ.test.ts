@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
+import { repeatWith } from '../../../src/storage/retry.ts';
 import { abandoned, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { type FakeS3, type FakeS3Options, startFakeS3 } from '../../support/fake-s3.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { storeAt, type TestStoreOptions } from './servers.ts';
 
 /** Servers that speak like S3 and not quite. */
@@ -119,6 +121,24 @@ describe('deleting', () => {
     const keys = fill(server, 12);
     await store.delete([...keys.slice(0, 10), 'nothing'], never);
     expect(await keysOf(store.list('', never))).toEqual(keys.slice(10));
+  });
+});
+
+describe('a bucket of 25,000 objects', () => {
+  it('is listed completely although every third request for a page fails', async () => {
+    const { server } = await withServer({});
+    const proxy = await startFaultProxy(server.endpoint);
+    try {
+      const keys = fill(server, 25_000);
+      const repeat = repeatWith({ attempts: 3, firstDelayMs: 1, maxDelayMs: 5 });
+      proxy.setRule((_, seen) =>
+        seen % 3 === 1 ? { kind: 'cut', bytes: 10_000, ending: 'reset' } : undefined,
+      );
+      expect(await keysOf(storeAt(proxy.url, { repeat }).list('', never))).toEqual(keys);
+      expect(proxy.requests.length).toBeGreaterThan(35);
+    } finally {
+      await proxy.close();
+    }
   });
 });
 
