@@ -6,6 +6,7 @@ import { serverAbilities, takeTurn } from './conditional.ts';
 import { objectExists } from './errors.ts';
 import { finish } from './finish.ts';
 import { startUpload, type Upload } from './multipart.ts';
+import { partMemory } from './part-memory.ts';
 import { partsOf } from './parts.ts';
 import { putWhole } from './put-request.ts';
 import { headObject } from './read.ts';
@@ -25,7 +26,21 @@ export async function putObject(
   const failure = new AbortController();
   const ended = AbortSignal.any([signal, failure.signal]);
   const underWay = new Set<Promise<void>>();
+  const { partBytes, parallel } = bucket.location;
+  const leave = partMemory.enter();
   let upload: Upload | undefined;
+  /** Parts under way for which there is memory besides that of the next one. */
+  let spare = 0;
+  const mayFillNext = () => {
+    if (underWay.size <= spare) return true;
+    if (spare + 1 >= parallel || !partMemory.takeSpare(partBytes, (parallel - 1) * partBytes)) return false;
+    spare += 1;
+    return underWay.size <= spare;
+  };
+  const noteEnd = (sent: Promise<void>) => {
+    underWay.delete(sent);
+    for (; spare > underWay.size; spare--) partMemory.giveSpare(partBytes);
+  };
   try {
     assertKey(key);
     signal.throwIfAborted();
@@ -33,21 +48,19 @@ export async function putObject(
     const putId = randomUUID();
     let size = 0;
     let whole: Buffer | undefined = Buffer.alloc(0);
-    for await (const part of partsOf(source, bucket.location.partBytes, ended)) {
+    for await (const part of partsOf(source, partBytes, partMemory, ended)) {
       size += part.bytes.length;
-      if (!upload && part.bytes.length < bucket.location.partBytes) {
+      if (!upload && part.bytes.length < partBytes) {
         whole = part.bytes;
         continue;
       }
       whole = undefined;
       upload ??= await startUpload(bucket, key, putId, ended);
       const sending = upload.send(part.bytes, ended).then(part.release);
-      const done = sending
-        .catch((error: unknown) => failure.abort(error))
-        .finally(() => underWay.delete(done));
+      const done = sending.catch((error: unknown) => failure.abort(error)).finally(() => noteEnd(done));
       underWay.add(done);
-      // The memory of a put is that of the parts under way: the next is filled when one of them has gone.
-      while (underWay.size >= bucket.location.parallel) await Promise.race(underWay);
+      // The memory of a put is that of the parts under way: the next is filled when there is some for it.
+      while (!mayFillNext()) await Promise.race(underWay);
     }
     await Promise.all(underWay);
     ended.throwIfAborted();
@@ -77,6 +90,7 @@ export async function putObject(
     throw error;
   } finally {
     upload?.end();
+    leave();
   }
 }
 
