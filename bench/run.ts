@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- backup|restore|memory|api|engines …] [options]`: how fast and how small Forestay is, side by side with what
+ * `npm run bench [-- backup|restore|memory|api|s3|engines …] [options]`: how fast and how small Forestay is, side by side with what
  * else one would use, on private servers in temp folders. docs/performance.md tells what is measured, and holds results.
  */
 import { writeFile } from 'node:fs/promises';
@@ -15,14 +15,16 @@ import { describeMachine, load } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { formatReport, isMissed, type Row } from './report.ts';
 import { measureRestore } from './restore.ts';
+import { measureS3 } from './s3.ts';
 import { type Mode, modes } from './site.ts';
 
-const parts = ['backup', 'restore', 'memory', 'api', 'engines'] as const;
+const parts = ['backup', 'restore', 'memory', 'api', 's3', 'engines'] as const;
 const usage = `npm run bench -- [${parts.join(' | ')}] …
   --size <GB>             of what is backed up and restored (default 1.6)
   --engine <name,…>       which engines the part engines measures: ${rivals.map(({ engine }) => engine).join(', ')} (default all)
   --rounds <n>            how often everything is measured, in turns (default 5)
   --memory-sizes <GB,…>   of the dumps of which memory is measured (default 0.5,2,8)
+  --s3-size <GB>          of the file that is uploaded, and of each of the dumps backed up at once to S3 (default 0.5)
   --modes <mode,…>        where the site keeps its state: ${modes.join(', ')} (default both)
   --output <file>         write the result there, too
   --strict                exit with 1 where a target was missed`;
@@ -33,6 +35,7 @@ interface Options {
   readonly rivals: readonly EngineRival[];
   readonly rounds: number;
   readonly memorySizes: readonly number[];
+  readonly s3Size: number;
   readonly modes: readonly Mode[];
   readonly output: string | undefined;
   readonly strict: boolean;
@@ -46,6 +49,7 @@ function readOptions(): Options {
       engine: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
       'memory-sizes': { type: 'string', default: '0.5,2,8' },
+      's3-size': { type: 'string', default: '0.5' },
       modes: { type: 'string', default: modes.join() },
       output: { type: 'string' },
       strict: { type: 'boolean', default: false },
@@ -56,9 +60,10 @@ function readOptions(): Options {
   if (unknown !== undefined) throw wrong(`there is no part "${unknown}"`);
   const memorySizes = values['memory-sizes'].split(',').map((text) => Number(text) * 1e9);
   const size = Number(values.size) * 1e9;
+  const s3Size = Number(values['s3-size']) * 1e9;
   const rounds = Number(values.rounds);
   const chosen = values.modes.split(',').map((name) => modes.find((mode) => mode === name));
-  if (![size, rounds, ...memorySizes].every((value) => value > 0))
+  if (![size, s3Size, rounds, ...memorySizes].every((value) => value > 0))
     throw wrong('sizes and rounds are numbers above 0');
   if (chosen.includes(undefined)) throw wrong(`modes are ${modes.join(', ')}`);
   return {
@@ -70,6 +75,7 @@ function readOptions(): Options {
     ),
     rounds,
     memorySizes,
+    s3Size,
     modes: chosen.filter((mode) => mode !== undefined),
     output: values.output,
     strict: values.strict,
@@ -87,6 +93,7 @@ async function measure(bench: Bench, options: Options): Promise<Row[]> {
     if (has('restore')) rows.push(...(await measureRestore(bench, dataset, options.rounds)));
     await dropDatabase(bench, dataset.database);
   }
+  if (has('s3')) rows.push(...(await measureS3(bench, { size: options.s3Size, rounds: options.rounds })));
   if (has('memory'))
     rows.push(...(await measureMemory(bench, { sizes: options.memorySizes, modes: options.modes })));
   if (has('engines')) rows.push(...(await measureEngines(bench, options)));

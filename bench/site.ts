@@ -37,7 +37,12 @@ const stopMs = 30_000;
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
-export async function prepareSite(bench: Bench, mode: Mode): Promise<SiteState> {
+/** `more`: settings besides the usual ones. */
+export async function prepareSite(
+  bench: Bench,
+  mode: Mode,
+  more: Readonly<Record<string, string>> = {},
+): Promise<SiteState> {
   const name = `site_${randomBytes(4).toString('hex')}`;
   const folder = join(bench.folder, name);
   await mkdir(folder);
@@ -49,6 +54,7 @@ export async function prepareSite(bench: Bench, mode: Mode): Promise<SiteState> 
     FORESTAY_TOOL_DIRS: bench.binDir,
     FORESTAY_FILES_ROOTS: bench.folder,
     ...(mode === 'server' && { DATABASE_URL: urlOf(bench.server, name) }),
+    ...more,
   };
   if (mode === 'server') await bench.sql(`CREATE DATABASE ${name}`);
   await timeProgram(process.execPath, [main, 'migrate'], { signal: bench.signal, env });

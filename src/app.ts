@@ -29,7 +29,7 @@ import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { repeatWith, retrying, usualPolicy } from './storage/retry.ts';
-import { parseS3Location } from './storage/s3/location.ts';
+import { parseS3Location, placeOf } from './storage/s3/location.ts';
 import { letGrow } from './young-generation.ts';
 
 /**
@@ -59,6 +59,8 @@ function folderOf(url: string): string | undefined {
 
 interface OpenedStore {
   readonly store: ObjectStore;
+  /** Where it is, as far as its URL tells; else the id tells it, which only a look finds. */
+  readonly place?: string;
   /** Looks at it and, where it is one that can be set up, sets it up once. `knownId` is what an earlier look found. */
   look(knownId: string | undefined): Promise<{
     /** By which it is recognised; undefined where its URL says all there is. */
@@ -103,6 +105,7 @@ async function openStore(
       const { createS3Store } = await import('./storage/s3/store.ts');
       return {
         store: retrying(createS3Store({ location, repeat }), repeat),
+        place: placeOf(location),
         look: async () => ({ findings: await examineS3Store({ location, repeat: lookRepeat }, signal) }),
       };
     }
@@ -121,6 +124,16 @@ async function openStore(
         'FORESTAY_STORE and FORESTAY_SECONDARY_STORES take file:/path, s3://bucket/prefix and azure://account/container/prefix.',
       );
   }
+}
+
+/** Throws where two stores of a site are one: what lies in both would be one copy and look like two. */
+function addPlace(places: Set<string>, store: ObjectStore, place: string | undefined): void {
+  if (place !== undefined && places.has(place)) {
+    throw new ForestayError('Misconfigured', `The store ${store.name} is named twice.`, {
+      hint: 'Name another folder, bucket or prefix in FORESTAY_SECONDARY_STORES, or take it out there. The copy of a folder that is to be a store besides the original needs a marker file of its own: docs/stores/directory.md.',
+    });
+  }
+  if (place !== undefined) places.add(place);
 }
 
 export interface SiteParts {
@@ -226,11 +239,13 @@ export async function examine(config: Config, secrets: Secrets, signal: AbortSig
       }
     }),
   );
+  const places = new Set<string>();
   for (const [position, url] of urls.entries()) {
     const check = async () => {
       // Whoever asks the doctor wants to know now.
-      const { store, look } = await openStore(url, { signal, repeat: once });
-      const { findings } = await look(knownIds.get(url));
+      const { store, place, look } = await openStore(url, { signal, repeat: once });
+      const { id, findings } = await look(knownIds.get(url));
+      addPlace(places, store, place ?? id);
       return [await examineStore(store, signal), ...findings].join('. ');
     };
     findings.push(await look(position === 0 ? 'primary store' : `secondary store ${position}`, check));
@@ -269,8 +284,7 @@ async function openStoresAndDatabase(config: Config, secrets: Secrets) {
   opening.defer(() => database.close());
   await migrate(database.kysely);
   const log = makeLog(config);
-  const stores: [ObjectStore, ...ObjectStore[]] = [await openPrimary(database, config.store)];
-  for (const url of config.secondaryStores) stores.push(await openSecondary(database, url, log));
+  const stores = await openStores(database, config, log);
   const opened = opening.move();
   return {
     db: database.kysely,
@@ -288,13 +302,11 @@ async function makeContext(
   log: Logger,
 ): Promise<Context> {
   const siteId = await identifySite(database.kysely, secrets.masterKey);
-  const primary = await openPrimary(database, config.store);
-  const secondaries: ObjectStore[] = [];
-  for (const url of config.secondaryStores) secondaries.push(await openSecondary(database, url, log));
+  const stores = await openStores(database, config, log);
   return {
     db: database.kysely,
     engines: makeEngines(config),
-    stores: [primary, ...secondaries],
+    stores,
     siteId,
     masterKey: secrets.masterKey,
     minKeyLength: config.minKeyLength,
@@ -304,18 +316,38 @@ async function makeContext(
   };
 }
 
+/** The primary store and the secondary ones. */
+async function openStores(
+  database: Database,
+  config: Config,
+  log: Logger,
+): Promise<[ObjectStore, ...ObjectStore[]]> {
+  const places = new Set<string>();
+  const stores: [ObjectStore, ...ObjectStore[]] = [await openPrimary(database, config.store, places)];
+  for (const url of config.secondaryStores) stores.push(await openSecondary(database, url, places, log));
+  return stores;
+}
+
 /** Without its primary store a site does not start; a secondary one may be away, and catches up. */
-async function openPrimary(database: Database, url: string): Promise<ObjectStore> {
-  const { store, look } = await openStore(url);
+async function openPrimary(database: Database, url: string, places: Set<string>): Promise<ObjectStore> {
+  const { store, place, look } = await openStore(url);
   const { id } = await look(await knownStoreId(database.kysely, url));
+  addPlace(places, store, place ?? id);
   if (id !== undefined) await rememberStore(database.kysely, url, id);
   return store;
 }
 
-async function openSecondary(database: Database, url: string, log: Logger): Promise<ObjectStore> {
-  const { store, look } = await openStore(url, { lookRepeat: once });
+async function openSecondary(
+  database: Database,
+  url: string,
+  places: Set<string>,
+  log: Logger,
+): Promise<ObjectStore> {
+  const { store, place, look } = await openStore(url, { lookRepeat: once });
+  addPlace(places, store, place);
   try {
     const { id } = await look(await knownStoreId(database.kysely, url));
+    if (place === undefined) addPlace(places, store, id);
     if (id !== undefined) await rememberStore(database.kysely, url, id);
   } catch (error) {
     if (!(error instanceof ForestayError && error.retryable)) throw error;

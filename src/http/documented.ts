@@ -65,6 +65,15 @@ export const V0ErrorBody = Type.Object(
   { $id: 'V0Error' },
 );
 
+export const redirectAnswer = {
+  description: 'Where the store has the bytes, for who asked for a redirect.',
+  type: 'null' as const,
+  headers: {
+    location: { type: 'string', description: 'A link that expires after 15 minutes. It is a secret.' },
+    'x-forestay-sha256': { type: 'string', description: 'What the bytes must have, in hex.' },
+  },
+};
+
 export const binaryAnswer = {
   description: 'The bytes of the backup.',
   content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },

@@ -2,7 +2,7 @@ import { type Readable, Transform } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Backup, findBackup } from '../db/backups.ts';
 import type { Instance } from '../db/instances.ts';
-import { type Download, openDownload } from '../operations/download.ts';
+import { type Download, linkDownload, openDownload } from '../operations/download.ts';
 import { type ByteRange, parseRange } from './byte-range.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './errors.ts';
@@ -28,9 +28,9 @@ export async function sendDownload(
   const wanted = form === 'stored' ? { form, ...(range !== 'whole' && { range }) } : { form };
   const download = await openDownload(context.operations, instance.guid, id, wanted, signal);
 
+  describe(reply, download);
   void reply.type('application/octet-stream').headers({
     'content-disposition': `attachment; filename="${download.fileName.replace(/[^A-Za-z0-9._-]/g, '_')}"`,
-    'x-forestay-open-with': download.opensWith.replace(/[^\x20-\x7e]/g, '_'),
     // Whatever is between us and the client must not pack the bytes: their length and digest are told.
     'cache-control': 'no-store, no-transform',
     'accept-ranges': form === 'stored' ? 'bytes' : 'none',
@@ -43,6 +43,32 @@ export async function sendDownload(
     return reply.send();
   }
   return reply.send(length === undefined ? download.stream : exactly(length, download.stream));
+}
+
+/**
+ * Sends the client to the store for the stored bytes; false, and nothing sent, where the store gives out no links. Only for who
+ * asks for it: docs/decisions/0003-redirects-are-asked-for.md
+ */
+export async function redirectDownload(
+  context: HttpContext,
+  reply: FastifyReply,
+  target: { instance: Instance; id: number },
+): Promise<boolean> {
+  const { instance, id } = target;
+  const link = await linkDownload(context.operations, instance.guid, id, requestSignal(reply));
+  if (!link) return false;
+  describe(reply, link);
+  // The link is a secret: no cache keeps it, and no page that is opened from it learns it.
+  void reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
+  // Not the reply itself, which is a thenable: whoever awaits it gets nothing.
+  void reply.redirect(link.url, 307);
+  return true;
+}
+
+/** What a client needs to know of the bytes, wherever they come from. */
+function describe(reply: FastifyReply, { opensWith, sha256 }: Omit<Download, 'stream'>): void {
+  void reply.header('x-forestay-open-with', opensWith.replace(/[^\x20-\x7e]/g, '_'));
+  if (sha256 !== undefined) void reply.header('x-forestay-sha256', sha256);
 }
 
 async function wantedRange(

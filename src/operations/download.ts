@@ -8,7 +8,7 @@ import { encodeA9s } from '../pipeline/a9s.ts';
 import { openData } from '../pipeline/open.ts';
 import type { ByteRange } from '../pipeline/verified-chunks.ts';
 import { type Context, openKey } from './context.ts';
-import { findStoredBackup, storedBytes } from './stored-backup.ts';
+import { findStoredBackup, storedBytes, storedDataKey } from './stored-backup.ts';
 
 /**
  * `a9s`: what the upstream guide opens, made on the fly, so its length is not known. `stored`: the bytes as they lie in the
@@ -35,6 +35,59 @@ export async function openDownload(
   wanted: DownloadForm,
   signal: AbortSignal,
 ): Promise<Download> {
+  const { stored, passphrase, onNote } = await findDownload(context, guid, id, wanted, signal);
+  const { manifest, keys } = stored;
+
+  if (wanted.form === 'stored') {
+    const chunks = storedBytes(stored, { range: wanted.range, signal, onNote });
+    return {
+      stream: Readable.from(chunks, { objectMode: false, signal }),
+      ...describeStored(manifest),
+    };
+  }
+  const plain = openData({ chunks: storedBytes(stored, { signal, onNote }), manifest, keys, signal });
+  return {
+    stream: encodeA9s(plain, passphrase, signal),
+    fileName: `${manifest.backup_id}${manifest.suffix}.gz.enc`,
+    opensWith: "openssl enc -aes256 -md md5 -d -pass 'pass:KEY' | gunzip",
+  };
+}
+
+/** Where the stored bytes can be had from the store itself. */
+export interface DownloadLink extends Omit<Download, 'stream'> {
+  /** Whoever has it can fetch the bytes until it expires. */
+  readonly url: string;
+}
+
+/** Long enough to start a download; one that has started may go on. */
+const linkSeconds = 15 * 60;
+
+/**
+ * A link to the stored bytes, for whoever may download them; undefined where no store that has them gives out links. What is
+ * refused is what `openDownload` refuses. Nobody but the client checks those bytes then, by their SHA-256.
+ */
+export async function linkDownload(
+  context: Context,
+  guid: string,
+  id: number,
+  signal: AbortSignal,
+): Promise<DownloadLink | undefined> {
+  const { stored } = await findDownload(context, guid, id, { form: 'stored' }, signal);
+  const described = describeStored(stored.manifest);
+  const options = { ttlSeconds: linkSeconds, fileName: described.fileName };
+  const store = stored.stores.find(({ presign }) => presign);
+  const url = await store?.presign?.(storedDataKey(stored.manifest), options);
+  return url === undefined ? undefined : { url, ...described };
+}
+
+/** The backup in the stores that have it whole, once it is clear that it may be downloaded and that its key opens it. */
+async function findDownload(
+  context: Context,
+  guid: string,
+  id: number,
+  wanted: DownloadForm,
+  signal: AbortSignal,
+) {
   const instance = await findInstance(context.db, guid);
   const backup = instance && (await findBackup(context.db, instance.id, id));
   if (!instance || !backup || backup.task.status === 'deleted') {
@@ -45,25 +98,17 @@ export async function openDownload(
   const { backupId } = backup;
   const source = { backupGuid: backupGuidOf(backupId), backupId, passphrase };
   const stored = await findStoredBackup(context.stores, source, signal);
-  const { manifest, keys } = stored;
   const onNote = (note: string) => context.log.warn({ backup_id: backupId }, note);
   for (const note of stored.notes) onNote(note);
+  return { stored, passphrase, onNote };
+}
 
-  if (wanted.form === 'stored') {
-    const chunks = storedBytes(stored, { range: wanted.range, signal, onNote });
-    return {
-      stream: Readable.from(chunks, { objectMode: false, signal }),
-      fileName: `${backup.backupId}${manifest.suffix}${manifest.compression === 'zstd' ? '.zst' : ''}.enc`,
-      size: manifest.data.size,
-      sha256: manifest.data.sha256,
-      opensWith: storedOpensWith(manifest),
-    };
-  }
-  const plain = openData({ chunks: storedBytes(stored, { signal, onNote }), manifest, keys, signal });
+function describeStored(manifest: Manifest) {
   return {
-    stream: encodeA9s(plain, passphrase, signal),
-    fileName: `${backup.backupId}${manifest.suffix}.gz.enc`,
-    opensWith: "openssl enc -aes256 -md md5 -d -pass 'pass:KEY' | gunzip",
+    fileName: `${manifest.backup_id}${manifest.suffix}${manifest.compression === 'zstd' ? '.zst' : ''}.enc`,
+    size: manifest.data.size,
+    sha256: manifest.data.sha256,
+    opensWith: storedOpensWith(manifest),
   };
 }
 

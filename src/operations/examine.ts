@@ -23,14 +23,18 @@ export async function look(
   } catch (thrown) {
     const error = toForestayError(thrown);
     // Whoever runs the doctor is an operator at a terminal, not a caller of the API: the cause is what they look for.
-    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    // On one line: what TLS says ends with a line break.
+    const cause = error.cause instanceof Error ? ` (${error.cause.message.replace(/\s+/g, ' ').trim()})` : '';
     return { what, state: 'fail', detail: `${error.message}${cause}`, hint: error.hint };
   }
 }
 
+/** What lies below it is worth nothing to anybody. */
+export const doctorPrefix = 'doctor/';
+
 /** Writes, reads and removes a small object. */
 export async function examineStore(store: ObjectStore, signal: AbortSignal): Promise<string> {
-  const key = `doctor/${randomUUID()}`;
+  const key = `${doctorPrefix}${randomUUID()}`;
   const content = 'forestay doctor';
   await store.put(key, bytesOf(content), { signal });
   try {

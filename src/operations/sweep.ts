@@ -1,3 +1,4 @@
+import { statePrefix } from '../core/site-state.ts';
 import { isFinished } from '../core/task.ts';
 import { type Backup, listAllBackups } from '../db/backups.ts';
 import { findInstanceById, type Instance, listInstances } from '../db/instances.ts';
@@ -6,6 +7,7 @@ import { completeTask } from '../db/tasks.ts';
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts';
 import type { Context } from './context.ts';
 import { discardExpiredUndo } from './discard-replaced.ts';
+import { doctorPrefix } from './examine.ts';
 import { switchedEarlier, undoLimit } from './run-restore.ts';
 
 /** Objects younger than this are left alone, whatever they look like: somebody may be writing them. */
@@ -21,16 +23,25 @@ export async function sweep(context: Context, now: Date, signal: AbortSignal): P
   await discardExpiredUndo(context, now, signal);
   const before = new Date(now.getTime() - orphanAgeMs);
   const instances = await listInstances(context.db);
+  const isOurs = recognise(context, instances);
   for (const store of context.stores) {
     try {
       for (const instance of instances) await removeOrphans(context, store, instance, before, signal);
-      await store.removeAbandonedPuts?.(before, signal);
+      await store.removeAbandonedPuts?.({ before, isOurs, signal });
     } catch (error) {
       if (signal.aborted) throw error;
       // The other stores need not wait for one that is away.
       context.log.warn({ err: error, store: store.name }, 'a store could not be swept');
     }
   }
+}
+
+/** Another site may use the same store: what it puts is its own affair, even when it is old. */
+function recognise(context: Context, instances: readonly Instance[]): (key: string) => boolean {
+  const ours = new Set(instances.map(({ backupGuid }) => backupGuid));
+  const ourState = statePrefix(context.siteId);
+  return (key) =>
+    ours.has(key.split('/', 1)[0] ?? '') || key.startsWith(ourState) || key.startsWith(doctorPrefix);
 }
 
 /** Removes the staging of restores that failed when nobody could, or completes them when they turn out to have switched. */

@@ -1,3 +1,4 @@
+import type { PartMemory } from './part-memory.ts';
 import { release } from './release.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -12,14 +13,14 @@ export interface Part {
 
 /**
  * Cuts a source into parts of `partBytes`; only the last may be shorter, and an empty source has none. A source ends, or is
- * closed, as `untilAborted` says. Buffers are used again: no more exist than parts are held at a time.
+ * closed, as `untilAborted` says. Buffers come from the memory, and go back to it.
  */
 export async function* partsOf(
   source: AsyncIterable<Uint8Array>,
   partBytes: number,
+  memory: PartMemory,
   signal: AbortSignal,
 ): AsyncGenerator<Part> {
-  const free: Buffer[] = [];
   let buffer: Buffer | undefined;
   let filled = 0;
   let isFirst = true;
@@ -29,7 +30,7 @@ export async function* partsOf(
     const part = {
       bytes: whole.subarray(0, filled),
       release: () => {
-        if (whole.length === partBytes) free.push(whole);
+        if (whole.length === partBytes) memory.give(whole);
       },
     };
     buffer = undefined;
@@ -40,8 +41,9 @@ export async function* partsOf(
 
   for await (const chunk of untilAborted(source, signal)) {
     for (let at = 0; at < chunk.length; ) {
-      buffer ??=
-        free.pop() ?? Buffer.allocUnsafeSlow(isFirst ? Math.min(smallestBuffer, partBytes) : partBytes);
+      buffer ??= isFirst
+        ? Buffer.allocUnsafeSlow(Math.min(smallestBuffer, partBytes))
+        : memory.take(partBytes);
       if (filled === buffer.length) buffer = enlarged(buffer, filled + chunk.length - at, partBytes);
       const piece = chunk.subarray(at, at + buffer.length - filled);
       buffer.set(piece, filled);

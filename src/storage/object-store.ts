@@ -32,8 +32,11 @@ export interface ObjectStore {
   /** Removes objects; those that are not there are no error. */
   delete(keys: readonly string[], signal: AbortSignal): Promise<void>;
 
-  /** Removes what interrupted puts left that began before `before` and is still invisible; resolves with how many. */
-  removeAbandonedPuts?(before: Date, signal: AbortSignal): Promise<number>;
+  /**
+   * Removes what interrupted puts left, invisible as it is; resolves with how many. Several sites may use one store: what was put
+   * under a key that is not ours stays, however old, and so does what a put of this process is still at.
+   */
+  removeAbandonedPuts?(options: AbandonedPutsOptions): Promise<number>;
 
   /**
    * A URL at which anybody may get the object for a while, ranges included, without asking this service. Whether there is such
@@ -58,6 +61,14 @@ export interface GetOptions {
   readonly signal: AbortSignal;
   /** First byte, and the one after the last. What lies beyond the object is left out, so a range may turn out empty. */
   readonly range?: { readonly start: number; readonly end: number };
+}
+
+export interface AbandonedPutsOptions {
+  readonly signal: AbortSignal;
+  /** Only what began earlier, or (where that is what can be known) was last written to earlier. */
+  readonly before: Date;
+  /** Whether the put of this key was one of ours. */
+  readonly isOurs: (key: string) => boolean;
 }
 
 export interface ObjectInfo {

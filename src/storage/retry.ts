@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ForestayError } from '../core/errors.ts';
 import type { Repeat } from '../core/repeat.ts';
-import type { ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
+import type { AbandonedPutsOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
 
 export interface RetryPolicy {
   /** How often a step is tried at most. */
@@ -54,8 +54,8 @@ export function retrying(store: ObjectStore, repeat: Repeat): ObjectStore {
     list: (prefix, signal) => listRepeatedly(store, repeat, prefix, signal),
     delete: (keys, signal) => repeat(() => store.delete(keys, signal), signal),
     ...(removeAbandonedPuts && {
-      removeAbandonedPuts: (before: Date, signal: AbortSignal) =>
-        repeat(() => removeAbandonedPuts.call(store, before, signal), signal),
+      removeAbandonedPuts: (options: AbandonedPutsOptions) =>
+        repeat(() => removeAbandonedPuts.call(store, options), options.signal),
     }),
   };
 }

@@ -2,7 +2,17 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
-import { bytesOf, failing, generated, hanging, heldBytes, inChunks, keysOf, never } from './store-data.ts';
+import {
+  abandoned,
+  bytesOf,
+  failing,
+  generated,
+  hanging,
+  heldBytes,
+  inChunks,
+  keysOf,
+  never,
+} from './store-data.ts';
 
 /** An adapter on a real server (or folder), and what only the adapter's tests know how to look at. */
 export interface StoreFixture {
@@ -179,6 +189,23 @@ export function describeObjectStore(
         const source = Readable.from(hanging(MiB, () => setTimeout(() => abort.abort(), 20)));
         await expect(store.put(`${prefix}data`, source, { signal: abort.signal })).rejects.toThrow();
         expect(source.destroyed).toBe(true);
+      });
+
+      it('is not taken for abandoned, and goes on, when it is of a key that is not ours', async () => {
+        const [hung, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const bytes = randomBytes(12 * MiB);
+        const source = async function* () {
+          yield* inChunks(bytes);
+          hung.resolve();
+          await go.promise;
+        };
+        const putting = store.put(`${prefix}theirs/data`, source(), { signal: never });
+        await hung.promise;
+        const isOurs = (key: string) => !key.startsWith(`${prefix}theirs/`);
+        expect((await store.removeAbandonedPuts?.(abandoned({ isOurs }))) ?? 0).toBe(0);
+        go.resolve();
+        expect(await putting).toEqual({ size: bytes.length });
+        expect((await get(`${prefix}theirs/data`)).equals(bytes)).toBe(true);
       });
 
       it('is not visible before it is whole', async () => {
@@ -407,7 +434,7 @@ export function describeObjectStore(
 
       it('has no abandoned puts to remove after all this', async () => {
         await put(`${prefix}data`, Buffer.from('x'));
-        expect((await store.removeAbandonedPuts?.(new Date(Date.now() + 60_000), never)) ?? 0).toBe(0);
+        expect((await store.removeAbandonedPuts?.(abandoned())) ?? 0).toBe(0);
         expect((await get(`${prefix}data`)).toString()).toBe('x');
       });
     });

@@ -1,10 +1,15 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { ObjectInfo } from '../../src/storage/object-store.ts';
+import type { AbandonedPutsOptions, ObjectInfo } from '../../src/storage/object-store.ts';
 
 /** What the contract suite of the stores puts in and gets out. */
 
 export const never = new AbortController().signal;
+
+/** Everything that could count as abandoned, also what begins only now: servers have clocks of their own. */
+export function abandoned(changes: Partial<AbandonedPutsOptions> = {}): AbandonedPutsOptions {
+  return { before: new Date(Date.now() + 60_000), isOurs: () => true, signal: never, ...changes };
+}
 
 /** A source of unknown size: the bytes in chunks of uneven sizes, some of them empty. */
 export async function* inChunks(bytes: Uint8Array, chunkBytes = 100_003): AsyncGenerator<Uint8Array> {

@@ -185,11 +185,11 @@ function sendObject(
   if (!object) throw new Refusal(404, 'NoSuchKey');
   const match = incoming.headers['if-match'];
   if (match !== undefined && match !== `"${object.etag}"`) throw new Refusal(412, 'PreconditionFailed');
-  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(incoming.headers.range ?? '') ?? [];
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(incoming.headers.range ?? '') ?? [];
   const size = object.bytes.length;
   const start = Number(from ?? 0);
   if (from !== undefined && start >= size) throw new Refusal(416, 'InvalidRange');
-  const end = Math.min(size, to === undefined ? size : Number(to) + 1);
+  const end = Math.min(size, to ? Number(to) + 1 : size);
   outgoing.writeHead(from === undefined ? 200 : 206, {
     etag: `"${object.etag}"`,
     'last-modified': object.modifiedAt.toUTCString(),

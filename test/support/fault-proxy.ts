@@ -19,6 +19,10 @@ export type Fault =
   | { readonly kind: 'cut'; readonly bytes: number; readonly ending: 'reset' | 'silence' | 'end' }
   /** Takes the length out of the answer. */
   | { readonly kind: 'no-length' }
+  /** Says that the answer has so many bytes more, or fewer, than it has. */
+  | { readonly kind: 'wrong-length'; readonly by: number }
+  /** Lets so many bytes of the request's body through, then breaks off on both sides. */
+  | { readonly kind: 'cut-request'; readonly bytes: number }
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -99,6 +103,7 @@ async function handle(
   }
   const onward = forward();
   outgoing.on('close', () => onward.destroy());
+  if (fault?.kind === 'cut-request') return cutRequest(incoming, onward, fault.bytes);
   incoming.pipe(onward);
   const [answer] = (await once(onward, 'response')) as [IncomingMessage];
   answer.on('error', () => {
@@ -112,6 +117,9 @@ async function handle(
   const headers = { ...answer.headers };
   if (fault?.kind === 'no-length' || (fault?.kind === 'cut' && fault.ending === 'end'))
     delete headers['content-length'];
+  const length = headers['content-length'];
+  if (fault?.kind === 'wrong-length' && length !== undefined)
+    headers['content-length'] = String(Math.max(0, Number(length) + fault.by));
   outgoing.writeHead(answer.statusCode ?? 502, headers);
   if (fault?.kind !== 'cut') return void answer.pipe(outgoing);
   let left = fault.bytes;
@@ -126,6 +134,18 @@ async function handle(
     await sleep(50);
     incoming.socket.resetAndDestroy();
   }
+}
+
+async function cutRequest(incoming: IncomingMessage, onward: ClientRequest, bytes: number): Promise<void> {
+  onward.on('error', () => {});
+  let left = bytes;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    if (left > 0) onward.write(chunk.subarray(0, left));
+    left -= chunk.length;
+    if (left <= 0) break;
+  }
+  onward.destroy();
+  incoming.socket.resetAndDestroy();
 }
 
 /** An answer in the words of S3. */

@@ -48,6 +48,11 @@ const requirements: readonly Requirement[] = [
     packages: ['awscli', 's3cmd'],
     isMet: () => existsSync('/usr/bin/aws') && existsSync('/usr/bin/s3cmd'),
   },
+  {
+    what: 'faketime, for clocks that are wrong',
+    packages: ['faketime'],
+    isMet: () => onPath('faketime'),
+  },
   { what: 'zstd', packages: ['zstd'], isMet: () => onPath('zstd') },
   { what: 'promtool', packages: ['prometheus'], isMet: () => onPath('promtool') },
 ];

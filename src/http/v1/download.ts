@@ -2,8 +2,8 @@ import { type Static, Type } from 'typebox';
 import { ForestayError } from '../../core/errors.ts';
 import { instanceOf } from '../access.ts';
 import type { App, HttpContext } from '../context.ts';
-import { binaryAnswer, errors } from '../documented.ts';
-import { sendDownload } from '../download.ts';
+import { binaryAnswer, errors, redirectAnswer } from '../documented.ts';
+import { redirectDownload, sendDownload } from '../download.ts';
 import { HttpError } from '../errors.ts';
 import { parseId } from '../numbers.ts';
 import { InstanceAndId } from '../schemas.ts';
@@ -15,6 +15,14 @@ export const DownloadQuery = Type.Object({
       description:
         '`a9s`, the default: opens with `openssl enc -aes256 -md md5 -d | gunzip`. `stored`: the bytes as they lie in the ' +
         'store, resumable, with their digest as ETag; opens with the command in `X-Forestay-Open-With`.',
+    }),
+  ),
+  redirect: Type.Optional(
+    Type.Enum(['true', 'false'], {
+      type: 'string',
+      description:
+        '`true`, with `format=stored`: the answer may be a redirect to the store, by a link that expires after 15 minutes. The ' +
+        'client must compare the SHA-256 of what it gets with `X-Forestay-Sha256`, and must not send its `Authorization` there.',
     }),
   ),
 });
@@ -36,6 +44,7 @@ export function downloadRoutes(app: App, context: HttpContext): void {
     headers,
     response: {
       200: binaryAnswer,
+      307: redirectAnswer,
       206: { ...binaryAnswer, description: 'The range that was asked for.' },
       ...errors(412, 416, 502, 504),
     },
@@ -52,9 +61,20 @@ export function downloadRoutes(app: App, context: HttpContext): void {
       const id = parseId((request.params as { id: string }).id);
       if (id === undefined)
         throw new ForestayError('BackupNotFound', 'There is no such backup of this instance.');
-      const { format = 'a9s' } = request.query as DownloadQuery;
+      const { format = 'a9s', redirect = 'false' } = request.query as DownloadQuery;
       if (format !== 'a9s' && format !== 'stored') {
         throw new HttpError(400, 'BadRequest', 'format must be "a9s" or "stored".');
+      }
+      if ((redirect !== 'true' && redirect !== 'false') || (redirect === 'true' && format !== 'stored')) {
+        throw new HttpError(
+          400,
+          'BadRequest',
+          'redirect must be "true" or "false", and goes with format=stored.',
+        );
+      }
+      // A link is for GET: it is signed.
+      if (redirect === 'true' && request.method === 'GET') {
+        if (await redirectDownload(context, reply, { instance, id })) return reply;
       }
       return sendDownload(context, request, reply, { instance, id, form: format });
     },

@@ -1,22 +1,22 @@
+import type { AbandonedPutsOptions } from '../object-store.ts';
 import type { Container } from './container.ts';
 import { deleteOne } from './delete.ts';
 import { discardBlocks } from './discard.ts';
 import { listBlobs } from './list.ts';
 
 /**
- * Discards blocks below the prefix that belong to puts that began before `before`, but for those this process is at, and
+ * Discards blocks of keys that are ours, which belong to puts that began before `before`, but for those this process is at, and
  * placeholders that old; resolves with at how many keys. Blocks of an interrupted put under a key that has an object are left to
  * Azure, which removes them after a week.
  */
 export async function removeAbandonedPuts(
   container: Container,
-  before: Date,
-  signal: AbortSignal,
+  { before, isOurs, signal }: AbandonedPutsOptions,
 ): Promise<number> {
   let removed = 0;
   for await (const blob of listBlobs(container, '', { signal, uncommitted: true })) {
     const { key, size, modifiedAt, etag } = blob;
-    if (blob.isFolder) continue;
+    if (blob.isFolder || !isOurs(key)) continue;
     if (blob.isPlaceholder) {
       if (!modifiedAt || modifiedAt >= before) continue;
       await container.repeat(() => deleteOne(container, key, signal, etag), signal);

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { assertKey } from '../../core/object-key.ts';
+import { partMemory } from '../../pipeline/part-memory.ts';
 import { partsOf } from '../../pipeline/parts.ts';
+import { partsUnderWay } from '../../pipeline/parts-under-way.ts';
 import { type Blocks, startBlocks } from './blocks.ts';
 import type { Container } from './container.ts';
 import { objectExists } from './errors.ts';
@@ -25,7 +27,7 @@ export async function putObject(
   // A request that fails must also end the wait for a source that is in no hurry.
   const failure = new AbortController();
   const ended = AbortSignal.any([signal, failure.signal]);
-  const underWay = new Set<Promise<void>>();
+  const underWay = partsUnderWay({ partBytes: blockBytes, parallel }, (error) => failure.abort(error));
   const turn = turnAt(container.turns, key);
   let blocks: Blocks | undefined;
   try {
@@ -39,7 +41,7 @@ export async function putObject(
     const putId = randomUUID();
     let size = 0;
     let whole: Buffer | undefined = Buffer.alloc(0);
-    for await (const part of partsOf(source, blockBytes, ended)) {
+    for await (const part of partsOf(source, blockBytes, partMemory, ended)) {
       size += part.bytes.length;
       if (!blocks && part.bytes.length < blockBytes) {
         whole = part.bytes;
@@ -51,15 +53,10 @@ export async function putObject(
         await assertAbsent(ended);
         blocks = startBlocks(container, key, putId);
       }
-      const sending = blocks.send(part.bytes, ended).then(part.release);
-      const done = sending
-        .catch((error: unknown) => failure.abort(error))
-        .finally(() => underWay.delete(done));
-      underWay.add(done);
-      // The memory of a put is that of the blocks under way: the next is filled when one of them has gone.
-      while (underWay.size >= parallel) await Promise.race(underWay);
+      // The memory of a put is that of the blocks under way: the next is filled when there is some for it.
+      await underWay.add(blocks.send(part.bytes, ended).then(part.release));
     }
-    await Promise.all(underWay);
+    await underWay.settled();
     ended.throwIfAborted();
     await turn.take(signal);
 
@@ -72,7 +69,7 @@ export async function putObject(
     return { size };
   } catch (error) {
     failure.abort(error);
-    await Promise.all(underWay);
+    await underWay.settled();
     await blocks?.discard();
     // A source that was never begun would otherwise wait for its reader for ever.
     if (source instanceof Readable) source.destroy();
@@ -80,5 +77,6 @@ export async function putObject(
   } finally {
     blocks?.end();
     turn.end();
+    underWay.close();
   }
 }

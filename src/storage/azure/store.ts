@@ -35,8 +35,8 @@ export function createAzureStore(options: AzureStoreOptions): ObjectStore {
       for (const key of keys) assertKey(key);
       await deleteObjects(container, keys, signal);
     },
-    async removeAbandonedPuts(before, signal) {
-      return removeAbandonedPuts(container, before, signal);
+    async removeAbandonedPuts(options) {
+      return removeAbandonedPuts(container, options);
     },
     ...(container.location.presign ? { presign: (key, wanted) => presign(container, key, wanted) } : {}),
   } satisfies ObjectStore;

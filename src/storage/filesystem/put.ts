@@ -23,7 +23,7 @@ export async function putObject(
     options.signal.throwIfAborted();
     await assertMounted(root);
     await assertPlaceIsFree(root, key, options.ifAbsent);
-    temp = await createTempFile(root);
+    temp = await createTempFile(root, key);
     const { handle } = temp;
     const size = await writeSource(root, handle, source, options.signal);
     await onDisk(root, async () => {

@@ -39,8 +39,8 @@ export function createFilesystemStore(options: { readonly root: string }): Objec
       for (const key of keys) assertKey(key);
       await deleteObjects(root, keys, signal);
     },
-    async removeAbandonedPuts(before, signal) {
-      return removeAbandonedPuts(root, before, signal);
+    async removeAbandonedPuts(options) {
+      return removeAbandonedPuts(root, options);
     },
   };
 }

@@ -5,26 +5,28 @@ import {
   type MultipartUpload,
 } from '@aws-sdk/client-s3';
 import { isKey } from '../../core/object-key.ts';
+import type { AbandonedPutsOptions } from '../object-store.ts';
 import { type Bucket, probePrefix, request } from './bucket.ts';
 import { deleteOne } from './delete.ts';
 import { isAnswer, notLikeS3, statusOf } from './errors.ts';
 import { listNames } from './list.ts';
 
 /**
- * Aborts multipart uploads below the prefix that began before `before`, but for those this process is at; resolves with how
- * many. Where the server cannot list them it resolves with 0: such a server needs a rule of its own that removes them.
+ * Aborts multipart uploads of our keys below the prefix that began before `before`, but for those this process is at; resolves
+ * with how many. Where the server cannot list them it resolves with 0: such a server needs a rule of its own that removes them.
+ * What was put to find out what the server can is worth nothing to anybody, and goes whoever put it.
  */
 export async function removeAbandonedPuts(
   bucket: Bucket,
-  before: Date,
-  signal: AbortSignal,
+  { before, isOurs, signal }: AbandonedPutsOptions,
 ): Promise<number> {
   let removed = 0;
   const { prefix } = bucket.location;
   for await (const { Key = '', UploadId, Initiated } of listUploads(bucket, signal)) {
-    const isOurs =
-      Key.startsWith(prefix) && (isKey(Key.slice(prefix.length)) || Key.startsWith(prefix + probePrefix));
-    if (!isOurs || !UploadId || !Initiated || Initiated >= before || bucket.uploads.has(UploadId)) continue;
+    if (!Key.startsWith(prefix)) continue;
+    const key = Key.slice(prefix.length);
+    if (!key.startsWith(probePrefix) && !(isKey(key) && isOurs(key))) continue;
+    if (!UploadId || !Initiated || Initiated >= before || bucket.uploads.has(UploadId)) continue;
     await bucket.repeat(() => abortUpload(bucket, Key, UploadId, signal), signal);
     removed += 1;
   }

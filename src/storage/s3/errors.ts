@@ -18,6 +18,12 @@ export function storeError(store: string, error: unknown): unknown {
   });
 }
 
+/** Whether what the client threw means one of these. */
+export function isMeant(error: unknown, ...meanings: Meaning[]): boolean {
+  const meaning = error instanceof Error ? meaningOf(error) : undefined;
+  return meaning !== undefined && meanings.includes(meaning);
+}
+
 /** Whether the server answered with one of these codes. */
 export function isAnswer(error: unknown, ...codes: string[]): boolean {
   return error instanceof S3ServiceException && codes.includes(error.name);

@@ -79,6 +79,9 @@ async function askForPage(
 }
 
 function objectsOf(bucket: Bucket, page: ListObjectsV2CommandOutput, text: string): ObjectInfo[] {
+  // Every page says whether there are more. An empty one that does not is no page: a list that looks empty is lost backups.
+  if (page.IsTruncated === undefined && page.Contents === undefined && page.KeyCount === undefined)
+    throw notLikeS3(bucket.name, 'answered a list with nothing');
   const objects: ObjectInfo[] = [];
   for (const { Key, Size, LastModified } of page.Contents ?? []) {
     if (Key === undefined || Size === undefined || !LastModified)

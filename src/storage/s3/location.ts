@@ -71,6 +71,11 @@ export function parseS3Location(text: string): S3Location {
   });
 }
 
+/** The same for the same place. Buckets of Amazon have one name in all the world; of other servers the endpoint counts. */
+export function placeOf({ endpoint, bucket, prefix }: S3Location): string {
+  return `s3 ${endpoint ?? ''} ${bucket}/${prefix}`;
+}
+
 function readOptions(query: URLSearchParams): Partial<Record<Option, string>> {
   const options: Partial<Record<Option, string>> = {};
   for (const [name, value] of query) {

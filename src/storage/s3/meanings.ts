@@ -84,7 +84,7 @@ export const notS3: Meaning = {
   says: 'answered with something that is not S3',
   hint: 'Check that the endpoint is that of the S3 API (not of a console or a login page), and that http and https are not mixed up.',
 };
-const mixedUp: Meaning = {
+export const mixedUp: Meaning = {
   code: 'StoreUnavailable',
   says: 'does not speak the protocol of its endpoint',
   hint: 'http and https are mixed up: change the scheme of endpoint= in the URL of the store.',

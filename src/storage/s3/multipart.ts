@@ -13,7 +13,7 @@ import { type Bucket, request } from './bucket.ts';
 import { notLikeS3, objectExists, statusOf } from './errors.ts';
 import { graceMs } from './finish.ts';
 import { byServerCode } from './meanings.ts';
-import { assertReceived, checksumOf } from './put-request.ts';
+import { assertEtag, assertReceived, checksumOf } from './put-request.ts';
 import { putIdName } from './read.ts';
 
 /** What S3 takes; some servers take fewer and say so. */
@@ -67,7 +67,7 @@ export async function startUpload(
         );
         assertReceived(bucket, md5, answer);
         const { ETag, ChecksumCRC32, ChecksumSHA256 } = answer;
-        if (!ETag) throw notLikeS3(bucket.name, 'gives no ETag for a part');
+        assertEtag(bucket, ETag);
         return {
           PartNumber,
           ETag,
@@ -84,7 +84,7 @@ export async function startUpload(
         MultipartUpload: { Parts: parts },
         ...(ifNoneMatch ? { IfNoneMatch: '*' } : {}),
       });
-      await request(
+      const answer = await request(
         bucket,
         { signal, limitMs: Math.max(completeMs, bucket.silenceMs) },
         (abortSignal) => bucket.client.send(command, { abortSignal }),
@@ -93,6 +93,7 @@ export async function startUpload(
           return undefined;
         },
       );
+      assertEtag(bucket, answer.ETag);
     },
     async discard() {
       await discardUpload(bucket, { ...target, UploadId }, AbortSignal.timeout(discardMs)).catch(() => {});

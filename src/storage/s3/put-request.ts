@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type ChecksumAlgorithm, PutObjectCommand } from '@aws-sdk/client-s3';
 import { ForestayError } from '../../core/errors.ts';
 import { type Bucket, request } from './bucket.ts';
-import { objectExists, statusOf } from './errors.ts';
+import { notLikeS3, objectExists, statusOf } from './errors.ts';
 import type { S3Location } from './location.ts';
 import { byServerCode } from './meanings.ts';
 import { putIdName } from './read.ts';
@@ -41,6 +41,14 @@ export async function putWhole(bucket: Bucket, object: WholeObject, signal: Abor
   assertReceived(bucket, md5, answer);
 }
 
+/**
+ * The answer to what makes something appear always has an ETag. A gateway that says 200 to everything, and stores nothing, must
+ * not be believed.
+ */
+export function assertEtag(bucket: Bucket, etag: string | undefined): asserts etag is string {
+  if (!etag) throw notLikeS3(bucket.name, 'confirms nothing: its answer has no ETag');
+}
+
 export function checksumOf({ checksum }: S3Location): { ChecksumAlgorithm?: ChecksumAlgorithm } {
   if (checksum === 'none') return {};
   return { ChecksumAlgorithm: checksum === 'crc32' ? 'CRC32' : 'SHA256' };
@@ -59,9 +67,10 @@ export function assertReceived(
     readonly SSECustomerAlgorithm?: string | undefined;
   },
 ): void {
+  assertEtag(bucket, answer.ETag);
   if (bucket.location.etag === 'opaque' || answer.SSECustomerAlgorithm) return;
   if (answer.ServerSideEncryption?.startsWith('aws:kms')) return;
-  const etag = answer.ETag?.replaceAll('"', '').toLowerCase() ?? '';
+  const etag = answer.ETag.replaceAll('"', '').toLowerCase();
   if (!/^[0-9a-f]{32}$/.test(etag) || etag === md5.toString('hex')) return;
   const { code, says } = byServerCode.BadDigest!;
   throw new ForestayError(code, `The store ${bucket.name} ${says}: its ETag is not the MD5.`, {

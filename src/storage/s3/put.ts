@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { assertKey } from '../../core/object-key.ts';
+import { partMemory } from '../../pipeline/part-memory.ts';
 import { partsOf } from '../../pipeline/parts.ts';
+import { partsUnderWay } from '../../pipeline/parts-under-way.ts';
 import type { Bucket } from './bucket.ts';
 import { serverAbilities, takeTurn } from './conditional.ts';
 import { objectExists } from './errors.ts';
@@ -24,7 +26,8 @@ export async function putObject(
   // A request that fails must also end the wait for a source that is in no hurry.
   const failure = new AbortController();
   const ended = AbortSignal.any([signal, failure.signal]);
-  const underWay = new Set<Promise<void>>();
+  const { partBytes } = bucket.location;
+  const underWay = partsUnderWay(bucket.location, (error) => failure.abort(error));
   let upload: Upload | undefined;
   try {
     assertKey(key);
@@ -33,23 +36,18 @@ export async function putObject(
     const putId = randomUUID();
     let size = 0;
     let whole: Buffer | undefined = Buffer.alloc(0);
-    for await (const part of partsOf(source, bucket.location.partBytes, ended)) {
+    for await (const part of partsOf(source, partBytes, partMemory, ended)) {
       size += part.bytes.length;
-      if (!upload && part.bytes.length < bucket.location.partBytes) {
+      if (!upload && part.bytes.length < partBytes) {
         whole = part.bytes;
         continue;
       }
       whole = undefined;
       upload ??= await startUpload(bucket, key, putId, ended);
-      const sending = upload.send(part.bytes, ended).then(part.release);
-      const done = sending
-        .catch((error: unknown) => failure.abort(error))
-        .finally(() => underWay.delete(done));
-      underWay.add(done);
-      // The memory of a put is that of the parts under way: the next is filled when one of them has gone.
-      while (underWay.size >= bucket.location.parallel) await Promise.race(underWay);
+      // The memory of a put is that of the parts under way: the next is filled when there is some for it.
+      await underWay.add(upload.send(part.bytes, ended).then(part.release));
     }
-    await Promise.all(underWay);
+    await underWay.settled();
     ended.throwIfAborted();
 
     const publish = (ifNoneMatch: boolean) =>
@@ -70,13 +68,14 @@ export async function putObject(
     return { size };
   } catch (error) {
     failure.abort(error);
-    await Promise.all(underWay);
+    await underWay.settled();
     await upload?.discard();
     // A source that was never begun would otherwise wait for its reader for ever.
     if (source instanceof Readable) source.destroy();
     throw error;
   } finally {
     upload?.end();
+    underWay.close();
   }
 }
 

@@ -93,11 +93,12 @@ async function openRange(
   signal: AbortSignal,
   ifMatch?: string,
 ): Promise<Opened> {
-  const ranged = start > 0 || end < Number.MAX_SAFE_INTEGER;
+  const isOpen = end === Number.MAX_SAFE_INTEGER;
   const input = {
     Bucket: bucket.location.bucket,
     Key: bucket.location.prefix + key,
-    ...(ranged ? { Range: `bytes=${start}-${end - 1}` } : {}),
+    // Also where the whole is wanted: such an answer says twice how long it is.
+    Range: `bytes=${start}-${isOpen ? '' : end - 1}`,
     ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
   };
   const answer = await request(
@@ -115,8 +116,12 @@ async function openRange(
   const body = answer.Body as Readable | undefined;
   try {
     if (!body) throw notLikeS3(bucket.name, `sent no bytes of ${key}`);
+    if (!answer.ETag) throw notLikeS3(bucket.name, `does not say which ${key} it sent: there is no ETag`);
     const length = answer.ContentLength ?? (await lengthOf(bucket, key, { start, end }, signal));
-    if (!ranged || startsAt(answer.ContentRange, start)) {
+    const told = lengthOfRange(answer.ContentRange);
+    if (told !== undefined && told !== length)
+      throw notLikeS3(bucket.name, `says two lengths of one range of ${key}`);
+    if (startsAt(answer.ContentRange, start)) {
       if (length > end - start) throw notLikeS3(bucket.name, `sent more of ${key} than it was asked for`);
       return { body, length, etag: answer.ETag };
     }
@@ -140,6 +145,12 @@ async function lengthOf(
   const found = await headObject(bucket, key, signal);
   if (!found) throw objectMissing(key);
   return Math.max(0, Math.min(end, found.size) - start);
+}
+
+/** Bytes, where the answer tells which it is of. */
+function lengthOfRange(contentRange: string | undefined): number | undefined {
+  const [, first, last] = /^bytes (\d+)-(\d+)\//.exec(contentRange ?? '') ?? [];
+  return first === undefined ? undefined : Number(last) - Number(first) + 1;
 }
 
 function startsAt(contentRange: string | undefined, start: number): boolean {

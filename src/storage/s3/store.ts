@@ -41,8 +41,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       for (const key of keys) assertKey(key);
       await deleteObjects(bucket, keys, signal);
     },
-    async removeAbandonedPuts(before, signal) {
-      return removeAbandonedPuts(bucket, before, signal);
+    async removeAbandonedPuts(options) {
+      return removeAbandonedPuts(bucket, options);
     },
     ...(bucket.location.presign ? { presign: (key, wanted) => presign(bucket, key, wanted) } : {}),
   } satisfies ObjectStore;

@@ -14,7 +14,7 @@ import { blockId } from '../../../src/storage/azure/names.ts';
 import { examineAzureStore } from '../../../src/storage/azure/prepare.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
 import { repeatWith } from '../../../src/storage/retry.ts';
-import { bytesOf, failing, hanging, inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, bytesOf, failing, hanging, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import {
   type AzuriteWithContainer,
@@ -130,8 +130,8 @@ describe('the empty blob that discards blocks', () => {
 
   it('is removed when it is old', async () => {
     await placeholder();
-    expect(await here().removeAbandonedPuts?.(new Date(Date.now() - hour), never)).toBe(0);
-    expect(await here().removeAbandonedPuts?.(new Date(Date.now() + hour), never)).toBe(1);
+    expect(await here().removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() - hour) }))).toBe(0);
+    expect(await here().removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() + hour) }))).toBe(1);
     expect(await server.bytesUnder('site/data')).toBeUndefined();
   });
 });
@@ -151,7 +151,7 @@ it('blocks that somebody’s crash left are removed when they are old, and no ot
   const store = here();
   const live = await hangingPut(store);
 
-  expect(await store.removeAbandonedPuts?.(new Date(Date.now() - 24 * hour), never)).toBe(1);
+  expect(await store.removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() - 24 * hour) }))).toBe(1);
   const left = [
     'other/guid/old',
     'site/data',
@@ -162,7 +162,7 @@ it('blocks that somebody’s crash left are removed when they are old, and no ot
   ];
   expect((await server.remains()).map((name) => name.split(' ')[0]).sort()).toEqual(left);
   // What this process is at stays, however old it seems.
-  await store.removeAbandonedPuts?.(new Date(Date.now() + hour), never);
+  await store.removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() + hour) }));
   expect(await server.remains()).toContain('site/data (2 blocks)');
   expect(await server.bytesUnder('site/guid/empty')).toHaveLength(0);
   live.abort();
@@ -241,7 +241,7 @@ describe('a shared access signature', () => {
     await expect(store.put('b', failing(12 * MiB, failure), { signal: never })).rejects.toBe(failure);
     expect(await server.remains()).toEqual([]);
     await store.delete(['data'], never);
-    expect(await store.removeAbandonedPuts?.(new Date(), never)).toBe(0);
+    expect(await store.removeAbandonedPuts?.(abandoned({ before: new Date() }))).toBe(0);
   });
 
   it('that may not write, or has expired, is refused', async () => {

@@ -4,7 +4,7 @@ import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
-import { inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { makeTempStore } from './temp-store.ts';
 
 const run = promisify(execFile);
@@ -34,8 +34,10 @@ describe('a directory store whose process is killed in mid-put', () => {
     expect(await temp.temps()).toHaveLength(1);
 
     const anHourAgo = new Date(Date.now() - 3_600_000);
-    expect(await temp.store.removeAbandonedPuts!(anHourAgo, never)).toBe(0);
-    expect(await temp.store.removeAbandonedPuts!(new Date(Date.now() + 1_000), never)).toBe(1);
+    expect(await temp.store.removeAbandonedPuts!(abandoned({ before: anHourAgo }))).toBe(0);
+    const theirs = (key: string) => !key.startsWith('a/b/');
+    expect(await temp.store.removeAbandonedPuts!(abandoned({ isOurs: theirs }))).toBe(0);
+    expect(await temp.store.removeAbandonedPuts!(abandoned())).toBe(1);
     expect(await temp.temps()).toEqual([]);
     await temp.store.put('a/b/data', inChunks(Buffer.from('x')), { signal: never });
   });

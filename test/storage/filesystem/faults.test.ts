@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { storeError } from '../../../src/storage/filesystem/errors.ts';
 import { prepareFilesystemStore } from '../../../src/storage/filesystem/prepare.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
-import { bytesOf, generated, inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, bytesOf, generated, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { makeTempStore, openFilesBelow } from './temp-store.ts';
 import { mountTmpfs, whyNoTmpfs } from './tmpfs.ts';
 
@@ -19,7 +19,7 @@ async function expectUnavailable(store: ObjectStore): Promise<void> {
   await expect(store.head('old/x', never)).rejects.toMatchObject(unavailable);
   await expect(keysOf(store.list('', never))).rejects.toMatchObject(unavailable);
   await expect(store.delete(['old/x'], never)).rejects.toMatchObject(unavailable);
-  await expect(store.removeAbandonedPuts!(new Date(), never)).rejects.toMatchObject(unavailable);
+  await expect(store.removeAbandonedPuts!(abandoned())).rejects.toMatchObject(unavailable);
 }
 
 /** A source that hands over to `meanwhile` half-way. */
@@ -62,7 +62,7 @@ describe('a directory store whose folder is away', () => {
     await rename(`${temp.root}-away`, temp.root);
     expect(await keysOf(temp.store.list('', never))).toEqual([]);
     // The temporary file could not be reached; it counts as abandoned.
-    expect(await temp.store.removeAbandonedPuts!(new Date(Date.now() + 1_000), never)).toBe(1);
+    expect(await temp.store.removeAbandonedPuts!(abandoned())).toBe(1);
     expect(await temp.temps()).toEqual([]);
   });
 

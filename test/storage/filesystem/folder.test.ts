@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { prepareFilesystemStore } from '../../../src/storage/filesystem/prepare.ts';
 import { createFilesystemStore } from '../../../src/storage/filesystem/store.ts';
-import { bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { makeTempStore } from './temp-store.ts';
 
 const small = () => inChunks(Buffer.from('bytes'));
@@ -41,8 +41,7 @@ describe('the folder of a directory store', () => {
     await rm(join(temp.root, '.forestay-tmp'), { recursive: true, force: true });
     await symlink(elsewhere, join(temp.root, '.forestay-tmp'));
     const denied = { code: 'StoreDenied' };
-    const tomorrow = new Date(Date.now() + 24 * 60 * 60 * 1000);
-    await expect(temp.store.removeAbandonedPuts?.(tomorrow, never)).rejects.toMatchObject(denied);
+    await expect(temp.store.removeAbandonedPuts?.(abandoned())).rejects.toMatchObject(denied);
     await expect(temp.store.put('a', small(), { signal: never })).rejects.toMatchObject(denied);
     expect(await readdir(elsewhere)).toEqual(['master.key']);
     await rm(elsewhere, { recursive: true });

@@ -263,6 +263,40 @@ describe('a get', () => {
   });
 });
 
+describe('a gateway that says yes to everything and does nothing', () => {
+  const yes = { kind: 'answer', status: 200, body: '' } as const;
+
+  it.each([
+    ['a put', /^PUT /, 5],
+    ['a part', partRequest, 6 * MiB],
+    ['a completion', completion, 6 * MiB],
+  ])('is not believed about %s', async (_, kind, size) => {
+    proxy.setRule(firstOf(kind, 99, yes));
+    await expect(put(randomBytes(size))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    expect(server.objects.size).toBe(0);
+    proxy.setRule(firstOf(kind, 1, yes));
+    expect(await put(randomBytes(size))).toEqual({ size });
+    expect(server.objects.get('site/data')?.bytes).toHaveLength(size);
+  });
+
+  it('is not believed about what there is: neither an empty object nor an empty list', async () => {
+    await put(randomBytes(9));
+    proxy.setRule(() => yes);
+    await expect(keysOf(store().list('', never))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await expect(store().get('data', { signal: never })).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await expect(store().head('data', never)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  });
+
+  it.each([-3, 3])('nor is one that is %i bytes off about the length of an object', async (by) => {
+    await put(randomBytes(1_000));
+    proxy.setRule(firstOf(/^GET /, 9, { kind: 'wrong-length', by }));
+    await expect(store().get('data', { signal: never })).rejects.toMatchObject({
+      code: 'StoreUnavailable',
+      message: expect.stringContaining('two lengths'),
+    });
+  });
+});
+
 describe('foreign errors', () => {
   it.each([
     ['AccessDenied', s3Error(403, 'AccessDenied'), 'StoreDenied', /rights/],

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { repeatWith } from '../../../src/storage/retry.ts';
+import { abandoned, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { type FakeS3, type FakeS3Options, startFakeS3 } from '../../support/fake-s3.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { storeAt, type TestStoreOptions } from './servers.ts';
 
 /** Servers that speak like S3 and not quite. */
@@ -122,6 +124,24 @@ describe('deleting', () => {
   });
 });
 
+describe('a bucket of 25,000 objects', () => {
+  it('is listed completely although every third request for a page fails', async () => {
+    const { server } = await withServer({});
+    const proxy = await startFaultProxy(server.endpoint);
+    try {
+      const keys = fill(server, 25_000);
+      const repeat = repeatWith({ attempts: 3, firstDelayMs: 1, maxDelayMs: 5 });
+      proxy.setRule((_, seen) =>
+        seen % 3 === 1 ? { kind: 'cut', bytes: 10_000, ending: 'reset' } : undefined,
+      );
+      expect(await keysOf(storeAt(proxy.url, { repeat }).list('', never))).toEqual(keys);
+      expect(proxy.requests.length).toBeGreaterThan(35);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
 describe('what is sent', () => {
   it('has Content-MD5 and none of the newer headers, unless a checksum is asked for', async () => {
     const { server, store } = await withServer({});
@@ -145,7 +165,7 @@ describe('what is sent', () => {
 });
 
 describe('an upload', () => {
-  it('that was abandoned is removed: below the prefix, old enough, and not one that is under way', async () => {
+  it('that was abandoned is removed: of ours below the prefix, old enough, and not one that is under way', async () => {
     const { server, store } = await withServer({});
     const old = new Date(Date.now() - 48 * 3_600_000);
     const upload = (name: string, initiated = old) => ({
@@ -158,6 +178,7 @@ describe('an upload', () => {
     server.uploads.set('2', upload('site/guid/young', new Date()));
     server.uploads.set('3', upload('other/guid/data'));
     server.uploads.set('4', upload('site2/guid/data'));
+    server.uploads.set('5', upload('site/of-another-site/data'));
     server.objects.set('site/.forestay-probe-x', {
       bytes: Buffer.alloc(1),
       etag: 'e',
@@ -180,8 +201,10 @@ describe('an upload', () => {
     const [liveId = ''] = [...server.uploads].find(([, { name }]) => name === 'site/live') ?? [];
     server.uploads.set(liveId, { ...server.uploads.get(liveId)!, initiated: old });
 
-    expect(await store.removeAbandonedPuts?.(new Date(Date.now() - 24 * 3_600_000), never)).toBe(1);
-    expect([...server.uploads.keys()].sort()).toEqual(['2', '3', '4', liveId].sort());
+    const before = new Date(Date.now() - 24 * 3_600_000);
+    const isOurs = (key: string) => !key.startsWith('of-another-site/');
+    expect(await store.removeAbandonedPuts?.(abandoned({ before, isOurs }))).toBe(1);
+    expect([...server.uploads.keys()].sort()).toEqual(['2', '3', '4', '5', liveId].sort());
     expect(server.objects.size).toBe(0);
     abort.abort();
     await expect(putting).rejects.toThrow();

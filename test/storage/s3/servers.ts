@@ -37,11 +37,13 @@ export interface SwiftWithBucket {
   readonly client: S3Client;
   /** Multipart uploads that are under way, or were left. */
   uploads(): Promise<string[]>;
+  /** Keys below the prefix that are listed and not there. */
+  listFalsely(keys: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function startSwiftWithBucket(): Promise<SwiftWithBucket> {
-  const { endpoint, credentials, stop } = await startSwiftServer();
+  const { endpoint, credentials, listFalsely, stop } = await startSwiftServer();
   const client = new S3Client({
     endpoint,
     credentials,
@@ -67,6 +69,11 @@ export async function startSwiftWithBucket(): Promise<SwiftWithBucket> {
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
       return Uploads.map(({ Key, UploadId }) => `${Key} ${UploadId}`);
     },
+    listFalsely: (keys) =>
+      listFalsely(
+        bucket,
+        keys.map((key) => `site/${key}`),
+      ),
     close,
   };
 }

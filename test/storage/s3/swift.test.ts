@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { examineS3Store } from '../../../src/storage/s3/prepare.ts';
-import { bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
+import { abandoned, bytesOf, inChunks, keysOf, never } from '../../contract/store-data.ts';
 import { s3Error, startFaultProxy } from '../../support/fault-proxy.ts';
 import { swiftMissing } from '../../support/swift-server.ts';
 import { bucket, type SwiftWithBucket, startSwiftWithBucket, storeAt, storeOptions } from './servers.ts';
@@ -50,6 +50,9 @@ describeSwift('on OpenStack Swift', () => {
             AWS_DEFAULT_REGION: 'us-east-1',
             HOME: folder,
           });
+        expect(await s3('ls', `s3://${bucket}/site/guid/`)).toMatch(
+          / 12582912 data\n(.*\n)*.* 1000 manifest\.json/,
+        );
         const listed = await s3('ls', '--recursive', `s3://${bucket}/site/`);
         expect(listed).toMatch(/ 1000 site\/guid\/manifest\.json/);
         expect(listed).toMatch(/ 12582912 site\/guid\/data/);
@@ -62,19 +65,26 @@ describeSwift('on OpenStack Swift', () => {
     );
 
     const s3cmd = '/usr/bin/s3cmd';
-    it.skipIf(!existsSync(s3cmd))('s3cmd (apt-get install s3cmd) reads what was stored', async () => {
-      const { host } = new URL(server.endpoint);
-      const { accessKeyId, secretAccessKey } = server.credentials;
-      await run(
-        s3cmd,
-        [
-          ...['--no-ssl', `--host=${host}`, `--host-bucket=${host}`, '--region=us-east-1'],
-          ...['get', `s3://${bucket}/site/guid/manifest.json`, join(folder, 'manifest.json')],
-        ],
-        { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, HOME: folder },
-      );
-      expect((await readFile(join(folder, 'manifest.json'))).equals(small)).toBe(true);
-    });
+    it.skipIf(!existsSync(s3cmd))(
+      's3cmd (apt-get install s3cmd) lists and reads what was stored',
+      async () => {
+        const { host } = new URL(server.endpoint);
+        const { accessKeyId, secretAccessKey } = server.credentials;
+        const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, HOME: folder };
+        const usual = ['--no-ssl', `--host=${host}`, `--host-bucket=${host}`, '--region=us-east-1'];
+        const s3 = (...args: string[]) => run(s3cmd, [...usual, ...args], env);
+        const listed = await s3('ls', '--recursive', `s3://${bucket}/site/`);
+        expect(listed).toMatch(/ 1000 +s3:\/\/forestay-test\/site\/guid\/manifest\.json/);
+        expect(listed).toMatch(/ 12582912 +s3:\/\/forestay-test\/site\/guid\/data/);
+        for (const [name, bytes] of [
+          ['manifest.json', small],
+          ['data', large],
+        ] as const) {
+          await s3('get', '--force', `s3://${bucket}/site/guid/${name}`, join(folder, name));
+          expect((await readFile(join(folder, name))).equals(bytes)).toBe(true);
+        }
+      },
+    );
 
     it('anybody with a presigned URL reads the object, ranges included, until it expires', async () => {
       const presign = store('&presign=true').presign!;
@@ -111,10 +121,19 @@ describeSwift('on OpenStack Swift', () => {
     const { UploadId } = await server.client.send(new CreateMultipartUploadCommand(target));
     const part = { ...target, UploadId, PartNumber: 1, Body: randomBytes(5 * MiB) };
     await server.client.send(new UploadPartCommand(part));
-    expect(await store().removeAbandonedPuts?.(new Date(Date.now() - 60_000), never)).toBe(0);
+    expect(await store().removeAbandonedPuts?.(abandoned({ before: new Date(Date.now() - 60_000) }))).toBe(0);
     expect(await server.uploads()).toHaveLength(1);
-    expect(await store().removeAbandonedPuts?.(new Date(Date.now() + 60_000), never)).toBe(1);
+    const isOurs = (key: string) => !key.startsWith('guid/');
+    expect(await store().removeAbandonedPuts?.(abandoned({ isOurs }))).toBe(0);
+    expect(await server.uploads()).toHaveLength(1);
+    expect(await store().removeAbandonedPuts?.(abandoned())).toBe(1);
     expect(await server.uploads()).toEqual([]);
+  });
+
+  it('finds all of 25,000 objects, page by page of 100', { timeout: 300_000 }, async () => {
+    const keys = Array.from({ length: 25_000 }, (_, index) => `many/${index % 31}/object-${index}`);
+    await server.listFalsely(keys);
+    expect(await keysOf(store().list('many/', never))).toEqual(keys.sort());
   });
 
   describe('the look at the start', () => {
@@ -166,10 +185,19 @@ describeSwift('on OpenStack Swift', () => {
         proxy.setRule(() => ({ kind: 'answer', status: 200, headers: { date }, body: page }));
         const [, , clock] = await look({ endpoint: proxy.url });
         expect(clock).toMatch(/^Its clock is (59\d|60\d) seconds ahead/);
-        proxy.setRule(() => s3Error(403, 'RequestTimeTooSkewed', { date }));
-        await expect(look({ endpoint: proxy.url })).rejects.toMatchObject({
-          hint: expect.stringContaining('clock'),
-        });
+        const anHourAgo = new Date(Date.now() - 60 * 60_000).toUTCString();
+        for (const answer of [
+          s3Error(403, 'RequestTimeTooSkewed', { date: anHourAgo }),
+          // A client that knows of the difference signs with the time of the server, which is content then.
+          { kind: 'answer', status: 200, headers: { date: anHourAgo }, body: page } as const,
+        ]) {
+          proxy.setRule(() => answer);
+          await expect(look({ endpoint: proxy.url })).rejects.toMatchObject({
+            code: 'Misconfigured',
+            message: expect.stringMatching(/is (3599|360\d) seconds behind that of this machine/),
+            hint: expect.stringContaining('clock'),
+          });
+        }
       } finally {
         await proxy.close();
       }

@@ -1,0 +1,52 @@
+/**
+ * The buffers of all multipart uploads of a process. Every upload may hold one part; to fill the next while others are under way
+ * it needs a share of what is spare. So one upload alone is as fast as it can be, and many at once need little more than a part each.
+ */
+export interface PartMemory {
+  /** To be called when an upload begins; returns what is to be called at its end, exactly once. */
+  enter(): () => void;
+  /** Whether the part may be held besides the first one. `alone`: bytes that an upload which is the only one may always have. */
+  takeSpare(bytes: number, alone: number): boolean;
+  giveSpare(bytes: number): void;
+  /** A buffer of that size, used before or new. */
+  take(bytes: number): Buffer;
+  /** For a later part, of whichever upload. */
+  give(buffer: Buffer): void;
+}
+
+/** Bytes that all uploads together may hold beyond a part each. */
+const usuallySpare = 64 * 1024 * 1024;
+
+export function makePartMemory(spare = usuallySpare): PartMemory {
+  const free: Buffer[] = [];
+  let uploads = 0;
+  let taken = 0;
+  return {
+    enter() {
+      uploads += 1;
+      return () => {
+        uploads -= 1;
+        // A service that has nothing to do holds nothing.
+        if (free.length > uploads) free.length = uploads;
+      };
+    },
+    takeSpare(bytes, alone) {
+      if (taken + bytes > Math.max(spare, alone)) return false;
+      taken += bytes;
+      return true;
+    },
+    giveSpare(bytes) {
+      taken -= bytes;
+    },
+    take(bytes) {
+      const at = free.findLastIndex(({ length }) => length === bytes);
+      return at < 0 ? Buffer.allocUnsafeSlow(bytes) : free.splice(at, 1)[0]!;
+    },
+    give(buffer) {
+      free.push(buffer);
+    },
+  };
+}
+
+/** All stores of the process share it. */
+export const partMemory = makePartMemory();
