@@ -59,7 +59,7 @@ export async function startRabbitmqServer(options: RabbitmqServerOptions = {}): 
     children.push(start('/usr/bin/epmd', ['-port', String(epmdPort), '-address', '127.0.0.1'], folder, env));
     const server = start(`${programs}/rabbitmq-server`, ['-noinput'], folder, env);
     children.push(server);
-    const login = { host: '127.0.0.1', port, username: 'forestay-tests', password };
+    const login = { host: '127.0.0.1', port, username: 'operator', password };
     await untilReady(login, server, join(folder, 'server.log'));
     return {
       ...login,
@@ -99,7 +99,7 @@ async function prepareFolder(folder: string, layout: Layout): Promise<Record<str
     `listeners.tcp.1 = 127.0.0.1:${layout.amqpPort}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = ${layout.port}
-default_user = forestay-tests
+default_user = operator
 default_pass = ${layout.password}
 default_user_tags.administrator = true
 collect_statistics_interval = 1000

@@ -183,10 +183,12 @@ describe('a broker that', () => {
 
 describe('what is no management API', () => {
   test('but speaks another protocol is told from it', async () => {
-    const amqp = createTcpServer((socket) => socket.on('error', () => {}).resume().end('AMQP\0\0\x09\x01')).listen(
-      0,
-      '127.0.0.1',
-    );
+    const amqp = createTcpServer((socket) =>
+      socket
+        .on('error', () => {})
+        .resume()
+        .end('AMQP\0\0\x09\x01'),
+    ).listen(0, '127.0.0.1');
     await once(amqp, 'listening');
     const { port } = amqp.address() as { port: number };
     const error = await failureOf(engine.probe(connectionTo(port), never));

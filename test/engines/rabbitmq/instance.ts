@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRabbitmqEngine } from '../../../src/engines/rabbitmq/engine.ts';
 import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { at, definitionLines, isOurs, type Management, manage } from '../../support/rabbitmq-management.ts';
 import type { RabbitmqServer } from '../../support/rabbitmq-server.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
-import { at, isOurs, listDefinitions, type Management, manage } from './management.ts';
 
 export const engine = createRabbitmqEngine();
 
@@ -38,7 +38,7 @@ export async function makeRabbitmqInstance(
     },
     unreachable: engine.parseConnection({ ...fields, port: 1 }),
     fill: (kind) => (kind === 'bulk' ? fillBulk(management, vhost) : fillHostile(management, vhost, scope)),
-    fingerprint: () => listDefinitions(management, scope === 'vhost' ? vhost : undefined),
+    fingerprint: () => definitionLines(management, scope === 'vhost' ? vhost : undefined),
     write: async () => {
       const name = `written ${++written}`;
       await management.call('PUT', `queues/${at(vhost, name)}`, { durable: true });

@@ -9,10 +9,10 @@ import type { ForestayError } from '../../../src/core/errors.ts';
 import type { RestorePlan } from '../../../src/engines/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { type FaultProxy, startFaultProxy } from '../../support/fault-proxy.ts';
+import { at, isOurs } from '../../support/rabbitmq-management.ts';
 import { type RabbitmqServer, startRabbitmqServer } from '../../support/rabbitmq-server.ts';
 import type { WorkerOrder } from '../restore-worker.ts';
 import { engine, fillHostile, makeRabbitmqInstance, type RabbitmqInstance } from './instance.ts';
-import { at, isOurs } from './management.ts';
 
 const never = new AbortController().signal;
 

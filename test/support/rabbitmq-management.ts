@@ -1,4 +1,4 @@
-import type { RabbitmqServer } from '../../support/rabbitmq-server.ts';
+import type { RabbitmqServer } from './rabbitmq-server.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -45,25 +45,50 @@ const listings: readonly (readonly [path: string, fields: readonly string[]])[] 
   ['bindings', ['vhost', 'source', 'destination_type', 'destination', 'properties_key', 'arguments']],
 ];
 
-/** Every definition as a line, sorted. With a vhost: those in it, without its name. */
-export async function listDefinitions(management: Management, vhost?: string): Promise<string[]> {
-  const lines = await Promise.all(
+/** A definition: what it is, what tells it from others, and all of it in one text. */
+export interface ListedDefinition {
+  readonly kind: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+const identifying = [
+  'vhost',
+  'component',
+  'name',
+  'user',
+  'exchange',
+  'source',
+  'destination_type',
+  'destination',
+  'properties_key',
+];
+
+/** Every definition that the broker lists. With a vhost: those in it, without its name. */
+export async function listDefinitions(management: Management, vhost?: string): Promise<ListedDefinition[]> {
+  const found = await Promise.all(
     listings.map(async ([path, fields]) => {
-      if (vhost !== undefined && !fields.includes('vhost')) return [];
-      if (vhost !== undefined && path.endsWith('permissions')) return [];
-      const found = await management.list(path);
-      return found
+      if (vhost !== undefined && (!fields.includes('vhost') || path.endsWith('permissions'))) return [];
+      const told = fields.filter((field) => vhost === undefined || field !== 'vhost');
+      return (await management.list(path))
         .filter((item) => vhost === undefined || item.vhost === vhost)
         .filter((item) => !isOurs(item.name))
-        .map((item) => {
-          const members = fields
-            .filter((field) => vhost === undefined || field !== 'vhost')
-            .map((field) => [field, item[field]] as const);
-          return `${path} ${JSON.stringify(Object.fromEntries(members), sortKeys)}`;
-        });
+        .map((item) => ({
+          kind: path,
+          name: told
+            .filter((field) => identifying.includes(field))
+            .map((field) => String(item[field]))
+            .join(' '),
+          value: JSON.stringify(Object.fromEntries(told.map((field) => [field, item[field]])), sortKeys),
+        }));
     }),
   );
-  return lines.flat().sort();
+  return found.flat();
+}
+
+/** The same as lines, sorted. */
+export async function definitionLines(management: Management, vhost?: string): Promise<string[]> {
+  return (await listDefinitions(management, vhost)).map(({ kind, value }) => `${kind} ${value}`).sort();
 }
 
 function sortKeys(_key: string, value: unknown): unknown {
