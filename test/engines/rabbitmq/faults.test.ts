@@ -147,6 +147,25 @@ describe('a broker that', () => {
     expect(error).toMatchObject({ code, message: expect.stringMatching(message), hint: expect.any(String) });
   });
 
+  test('never rests is not backed up as if it were of one moment', async () => {
+    let turn = 0;
+    const port = await startFake({
+      '/api/definitions': (response) =>
+        response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: ++turn }] })),
+    });
+    expect(await failureOf(takeBackup(engine, connectionTo(port)))).toMatchObject({ code: 'InstanceBusy' });
+  });
+
+  test('rests after a while is backed up as it is then', async () => {
+    let turn = 0;
+    const port = await startFake({
+      '/api/definitions': (response) =>
+        response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: Math.min(++turn, 5) }] })),
+    });
+    const { bytes } = await takeBackup(engine, connectionTo(port));
+    expect(JSON.parse(bytes.toString()).global_parameters).toEqual([{ name: 'turn', value: 5 }]);
+  });
+
   test('goes down while it is backed up fails the backup at its end', async () => {
     let asked = 0;
     const port = await startFake({

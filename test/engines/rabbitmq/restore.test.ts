@@ -226,22 +226,6 @@ describe('a limit of queues', () => {
   });
 });
 
-describe('definitions that never rest', () => {
-  test('are not backed up as if they were of one moment', async () => {
-    let stopped = false;
-    const writing = (async () => {
-      for (let turn = 0; !stopped; turn++)
-        await call('PUT', 'policies/%2F/p', { pattern: `${turn}`, definition: { 'max-length': 1 } });
-    })();
-    try {
-      await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({ code: 'InstanceBusy' });
-    } finally {
-      stopped = true;
-      await writing;
-    }
-  });
-});
-
 describe('when something fails', () => {
   let proxy: FaultProxy;
   let backup: TakenBackup;
