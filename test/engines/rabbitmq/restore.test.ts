@@ -300,6 +300,26 @@ describe('when something fails', () => {
     },
   );
 
+  test('because it is canceled amid its changes, everything is put back', async () => {
+    const canceled = new AbortController();
+    let seen = 0;
+    proxy.setRule(({ method }) => {
+      if (method === 'GET' || ++seen !== 8) return undefined;
+      setTimeout(() => canceled.abort(), 50);
+      return { kind: 'silence' };
+    });
+    const restoring = engine.restore(
+      through,
+      streamOf(backup.bytes),
+      ticketFor(backup.source),
+      canceled.signal,
+    );
+    await expect(restoring).rejects.toMatchObject({ code: 'Canceled' });
+    expect(seen).toBeGreaterThan(8);
+    expect(await instance.fingerprint()).toEqual(before);
+    expect(await instance.remains()).toEqual([]);
+  });
+
   test('and the broker stays away, who settles the restore later puts everything back', async () => {
     for (const failing of [4, 9]) {
       let seen = 0;
