@@ -14,6 +14,7 @@ import { createCommandEngine } from './engines/command/engine.ts';
 import type { Engine } from './engines/engine.ts';
 import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
+import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
 import { createSqliteEngine } from './engines/sqlite/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
@@ -43,6 +44,7 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
     createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
     createCommandEngine({ file: config.commandsFile }),
     createSqliteEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
+    createRabbitmqEngine(),
   ];
   return new Map(engines.map((engine) => [engine.name, engine]));
 }

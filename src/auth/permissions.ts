@@ -25,6 +25,8 @@ export const permissions = {
   'backup.download': 'manage',
   'backup.restore': 'manage',
   'restore.view': 'view',
+  // Names everything in the instance and in the backup: that is data.
+  'restore.plan': 'manage',
   'restore.cancel': 'manage',
   'restore.undo': 'manage',
   'config.view': 'view',

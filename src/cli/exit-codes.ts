@@ -40,6 +40,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   TaskAlreadyFinished: conflict,
   RestoreInProgress: conflict,
   UndoUnavailable: conflict,
+  PlanUnavailable: conflict,
   InstanceExists: conflict,
   InstanceBusy: conflict,
   IdempotencyKeyReused: conflict,

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import type { RestoreRequestedBody } from '../http/v1/backups.ts';
+import type { RestorePlanBody } from '../http/v1/restore-plan.ts';
 import type { RestoreBody } from '../http/v1/restores.ts';
 import { instanceArgument, positiveInteger } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { instancePath } from './find-instance.ts';
 import { followRestore } from './follow-restore.ts';
 import { moment, print, table } from './output.ts';
+import { describePlan } from './restore-plan-text.ts';
 import { describeRestore } from './restore-text.ts';
 import { globalOptions, openClient, type Surroundings } from './surroundings.ts';
 import { taskState } from './task-text.ts';
@@ -79,6 +81,12 @@ export function restoreCommand(program: Command, surroundings: Surroundings): vo
     });
 }
 
+interface StartOptions {
+  readonly wait?: true;
+  readonly yes?: true;
+  readonly dryRun?: true;
+}
+
 function startCommand(group: Command, surroundings: Surroundings): void {
   group
     .command('start')
@@ -87,9 +95,15 @@ function startCommand(group: Command, surroundings: Surroundings): void {
     .argument('<backup-id>', 'number of the backup', positiveInteger)
     .option('--wait', 'wait until it has finished, showing progress')
     .option('--yes', 'do not ask')
-    .action(async (name: string, id: number, options: { wait?: true; yes?: true }, command: Command) => {
+    .option('--dry-run', 'only show what would be added, changed and removed, where the engine can tell')
+    .action(async (name: string, id: number, options: StartOptions, command: Command) => {
       const client = await openClient(command, surroundings);
       const path = await instancePath(client, name);
+      if (options.dryRun) {
+        const plan = await client.get<RestorePlanBody>(`${path}/backups/${id}/restore-plan`);
+        print(globalOptions(command).json, plan, () => describePlan(plan));
+        return;
+      }
       await confirmed(`Replace the data of ${name} by that of backup ${id}?`, {
         ...options,
         signal: surroundings.signal,

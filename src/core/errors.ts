@@ -23,6 +23,7 @@ export const errorCatalogue = {
   TaskAlreadyFinished: 'final',
   RestoreInProgress: 'final',
   UndoUnavailable: 'final',
+  PlanUnavailable: 'final',
   InstanceExists: 'final',
   IdempotencyKeyReused: 'final',
   EncryptionKeyMismatch: 'final',

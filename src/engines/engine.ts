@@ -15,6 +15,8 @@ export interface Engine {
   readonly connectionSchema: TObject;
   /** Whether a restore becomes visible at one moment, whole or not at all. */
   readonly restoreIsAtomic: boolean;
+  /** A restore changes the instance where it is, piece by piece: so did one, then, whose worker died before it could tell. */
+  readonly restoresInPlace?: true;
   /** What a backup does not hold, in the words users read. */
   readonly notIncluded: readonly string[];
 
@@ -45,6 +47,17 @@ export interface Engine {
     source: RestoreTicket['source'],
     signal: AbortSignal,
   ): Promise<void>;
+
+  /**
+   * What a restore of these bytes would add, change and remove, compared with what the instance holds now. Changes nothing.
+   * Throws what `assertRestorable` throws, and when the backup is damaged. For engines that can tell before they do it.
+   */
+  planRestore?(
+    connection: Connection,
+    bytes: Readable,
+    source: RestoreTicket['source'],
+    signal: AbortSignal,
+  ): Promise<RestorePlan>;
 
   /**
    * Stages the bytes beside the instance's data, then makes them the instance's data, or fails and leaves the instance as
@@ -105,6 +118,24 @@ export interface BackupSource {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
+/** A thing of an instance (a queue, say) in words for people; nothing of what it holds, which may be secret. */
+export interface PlannedThing {
+  /** `queue`. */
+  readonly kind: string;
+  readonly name: string;
+  /** Where it is: `vhost orders`; null where that is the whole instance. */
+  readonly within: string | null;
+}
+
+export interface RestorePlan {
+  readonly added: readonly PlannedThing[];
+  /** `differs` names what of it is different now. */
+  readonly changed: readonly (PlannedThing & { readonly differs: readonly string[] })[];
+  readonly removed: readonly PlannedThing[];
+  /** What would stay different from the backup, a sentence each. */
+  readonly notKept: readonly string[];
+}
+
 export interface RestoreTicket {
   /** A UUID, the same for all attempts of one restore; unique across sites. Staging is named after it. */
   readonly id: string;
@@ -118,7 +149,7 @@ export interface RestoreTicket {
 }
 
 export interface RestoreReport {
-  /** `staged`: built beside and switched. `in place`: in one transaction, because nothing could be built beside. */
+  /** `staged`: built beside and switched. `in place`: changed where it is, in one transaction where `restoreIsAtomic`. */
   readonly method: 'staged' | 'in place';
   /** How long the instance did not take connections, in milliseconds; null where that has no meaning. */
   readonly switchMs: number | null;

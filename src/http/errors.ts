@@ -22,6 +22,7 @@ export const statusOf = {
   TaskAlreadyFinished: 409,
   RestoreInProgress: 409,
   UndoUnavailable: 409,
+  PlanUnavailable: 422,
   InstanceExists: 409,
   IdempotencyKeyReused: 422,
   EncryptionKeyMismatch: 403,

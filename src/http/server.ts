@@ -25,6 +25,7 @@ import { downloadRoutes } from './v1/download.ts';
 import { EngineBody, engineRoutes } from './v1/engines.ts';
 import { InstanceBody, instanceRoutes, RegisteredInstanceBody } from './v1/instances.ts';
 import { RecoveryPointBody, recoveryPointRoutes } from './v1/recovery-points.ts';
+import { RestorePlanBody, restorePlanRoutes } from './v1/restore-plan.ts';
 import { RestoreBody, restoreRoutes } from './v1/restores.ts';
 import { CreatedTokenBody, TokenBody, tokenRoutes } from './v1/tokens.ts';
 import { validatorCompiler } from './validation.ts';
@@ -34,6 +35,7 @@ const sharedSchemas = [
   ...[
     RestoreBody,
     RecoveryPointBody,
+    RestorePlanBody,
     InstanceBody,
     RegisteredInstanceBody,
     EngineBody,
@@ -99,6 +101,7 @@ export async function createServer(settings: HttpSettings): Promise<App> {
   downloadRoutes(app, context);
   restoreRoutes(app, context);
   recoveryPointRoutes(app, context);
+  restorePlanRoutes(app, context);
   backupConfigRoutes(app, context);
   disasterRecoveryRoutes(app, context);
   tokenRoutes(app, context);

@@ -83,7 +83,7 @@ export async function switchedEarlier(
   const found = await engine.settleRestore(openConnection(context, instance), restore.ticketId, signal);
   if (found === 'clean') return undefined;
   return {
-    method: 'staged',
+    method: engine.restoresInPlace ? 'in place' : 'staged',
     switchMs: null,
     undoable: engine.undo !== undefined,
     notKept: [

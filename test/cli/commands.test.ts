@@ -8,6 +8,7 @@ import {
   guid,
   instance,
   listedToken,
+  plan,
   restore,
   startFakeSite,
   tokenSecret,
@@ -103,6 +104,12 @@ const cases: readonly Case[] = [
     says: 'The role reporting does not exist',
     json: restore,
     call: `GET ${paths}/restores/3`,
+  },
+  {
+    args: ['restore', 'start', guid, '7', '--dry-run'],
+    says: '1 to add, 1 to change, 0 to remove. Nothing was changed.',
+    json: plan,
+    call: `GET ${paths}/backups/7/restore-plan`,
   },
   {
     args: ['restore', 'undo', guid, '3'],

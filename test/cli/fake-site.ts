@@ -6,6 +6,7 @@ import type { BackupConfigBody } from '../../src/http/v1/backup-config.ts';
 import type { BackupBody } from '../../src/http/v1/backups.ts';
 import type { EngineBody } from '../../src/http/v1/engines.ts';
 import type { InstanceBody } from '../../src/http/v1/instances.ts';
+import type { RestorePlanBody } from '../../src/http/v1/restore-plan.ts';
 import type { RestoreBody } from '../../src/http/v1/restores.ts';
 import type { TokenBody } from '../../src/http/v1/tokens.ts';
 
@@ -90,6 +91,13 @@ export const restore: RestoreBody = {
   undone_at: null,
 };
 
+export const plan: RestorePlanBody = {
+  added: [{ kind: 'queue', name: 'orders', within: 'vhost shop' }],
+  changed: [{ kind: 'user', name: 'app', within: null, differs: ['tags'] }],
+  removed: [],
+  not_kept: ['The queue "old" holds 3 messages: it will be left.'],
+};
+
 const config: BackupConfigBody = {
   exclude_from_auto_backup: false,
   min_backup_count: 5,
@@ -114,6 +122,7 @@ const engine: EngineBody = {
   restore_is_atomic: true,
   not_included: [],
   undo: true,
+  restore_plan: true,
 };
 
 export const listedToken: TokenBody = {
@@ -146,6 +155,7 @@ const usual: Record<string, Handler> = {
   [`DELETE ${path}/backups/7`]: () => ({ message: 'removed' }),
   [`POST ${path}/backups/7/cancel`]: () => ({ message: 'canceled' }),
   [`POST ${path}/backups/7/restore`]: () => ({ id: 3, restore_id: 3 }),
+  [`GET ${path}/backups/7/restore-plan`]: () => plan,
   [`GET ${path}/restores`]: () => [restore],
   [`GET ${path}/restores/3`]: () => restore,
   [`POST ${path}/restores/3/undo`]: () => ({ message: 'undone' }),

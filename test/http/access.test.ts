@@ -52,6 +52,7 @@ const routes: [keyof typeof permissions, Method, string][] = [
   ['restore.view', 'GET', '/v1/instances/:guid/restores/999'],
   ['restore.cancel', 'POST', '/v1/instances/:guid/restores/999/cancel'],
   ['restore.undo', 'POST', '/v1/instances/:guid/restores/999/undo'],
+  ['restore.plan', 'GET', '/v1/instances/:guid/backups/999/restore-plan'],
   ['config.view', 'GET', '/v1/instances/:guid/backup-config'],
   ['config.change', 'PATCH', '/v1/instances/:guid/backup-config'],
   ['recovery.prepare', 'POST', '/v1/instances/:guid/disaster-recovery/prepare'],

@@ -40,6 +40,8 @@ export interface FaultProxy {
   /** Requests that have not ended. */
   underWay(): number;
   setRule(rule: Rule | undefined): void;
+  /** Breaks every connection of clients; new ones are taken. */
+  dropConnections(): void;
   close(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
       rule = next;
       seen = 0;
     },
+    dropConnections: () => server.closeAllConnections(),
     async close() {
       server.closeAllConnections();
       server.close();

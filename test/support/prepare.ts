@@ -7,6 +7,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { findServerBinaries } from './postgres-server.ts';
+import { rabbitmqMissing } from './rabbitmq-server.ts';
 import { swiftMissing, swiftPackages } from './swift-server.ts';
 
 export interface Requirement {
@@ -52,6 +53,11 @@ const requirements: readonly Requirement[] = [
     what: 'faketime, for clocks that are wrong',
     packages: ['faketime'],
     isMet: () => onPath('faketime'),
+  },
+  {
+    what: 'RabbitMQ server',
+    packages: ['rabbitmq-server'],
+    isMet: () => rabbitmqMissing() === undefined,
   },
   { what: 'zstd', packages: ['zstd'], isMet: () => onPath('zstd') },
   { what: 'promtool', packages: ['prometheus'], isMet: () => onPath('promtool') },

@@ -15,6 +15,7 @@ export const EngineBody = Type.Object(
     }),
     not_included: Type.Array(Type.String(), { description: 'What a backup does not hold.' }),
     undo: Type.Boolean({ description: 'Restores can be undone for a while.' }),
+    restore_plan: Type.Boolean({ description: 'What a restore would change can be asked for before.' }),
   },
   { $id: 'Engine' },
 );
@@ -37,6 +38,7 @@ export function engineRoutes(app: App, { operations }: HttpContext): void {
         restore_is_atomic: engine.restoreIsAtomic,
         not_included: [...engine.notIncluded],
         undo: engine.undo !== undefined,
+        restore_plan: engine.planRestore !== undefined,
       })),
   );
 }

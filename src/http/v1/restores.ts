@@ -44,7 +44,7 @@ export const RestoreBody = Type.Object(
     attempt: Type.Integer({ description: 'How many times a worker started it.' }),
     started_at: NullableTime('When a worker took it; null while it is queued for the first time.'),
     method: NullableString(
-      '`staged`: built beside and switched. `in place`: in one transaction. Null until done.',
+      '`staged`: built beside and switched. `in place`: changed where it is, in one transaction where `restore_is_atomic` of the engine says so. Null until done.',
     ),
     switch_ms: NullableInteger('How long the instance took no connections, in milliseconds.'),
     not_kept: Type.Unsafe<string[] | null>({
