@@ -29,8 +29,10 @@ export async function backUp(
   signal: AbortSignal,
 ): Promise<BackupSource> {
   const toolsets = await findToolsets(options.folders, signal);
-  const { details, tools, tablesBytes } = await withSession(target, { signal, applicationName }, (session) =>
-    translating('The database cannot be backed up', () => examine(session, toolsets)),
+  const { details, tools, databaseBytes } = await withSession(
+    target,
+    { signal, applicationName },
+    (session) => translating('The database cannot be backed up', () => examine(session, toolsets)),
   );
   const facts = {
     tool: { name: 'pg_dump', version: tools.version },
@@ -40,7 +42,9 @@ export async function backUp(
   // A name of its own, by which its sessions can be told from those of other backups.
   const sessions = `${applicationName}-dump-${randomBytes(8).toString('hex')}`;
   if (jobs > 1) {
-    const work = { target, tools, sessions, args, jobs, neededBytes: tablesBytes, stallMs: options.stallMs };
+    // Compressed, and without indexes, it takes less as a rule.
+    const neededBytes = databaseBytes / 2;
+    const work = { target, tools, sessions, args, jobs, neededBytes, stallMs: options.stallMs };
     const { stream, archiveBytes } = await dumpInParallel(work, signal);
     return {
       ...facts,
@@ -70,15 +74,15 @@ const args = ['--no-password', '--no-subscriptions', `--lock-wait-timeout=${lock
 async function examine(
   session: Session,
   toolsets: readonly Toolset[],
-): Promise<{ details: Details; tools: Toolset; tablesBytes: number }> {
-  const [server] = await session.query<{ version: string; tablesBytes: string }>(
-    `SELECT current_setting('server_version') AS version,
-            (SELECT coalesce(sum(pg_table_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384) AS "tablesBytes"`,
+): Promise<{ details: Details; tools: Toolset; databaseBytes: number }> {
+  // Not the sizes of the tables, which are only told with a lock on each.
+  const [server] = await session.query<{ version: string; bytes: string }>(
+    "SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes",
   );
   const tools = toolsToDump(toolsets, majorOf(server?.version ?? ''));
   await refuseHiddenRows(session);
   const details = await readDetails(session, tools.version);
-  return { tools, details, tablesBytes: Number(server?.tablesBytes) };
+  return { tools, details, databaseBytes: Number(server?.bytes) };
 }
 
 /** pg_dump would fail on such tables too (it sets row_security off), only later and less clearly. */

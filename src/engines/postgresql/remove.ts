@@ -26,7 +26,7 @@ async function empty(target: Target, database: string): Promise<void> {
     await session.query(
       'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
     );
-    await session.query("SET lock_timeout = '2s'");
+    await session.query("SET lock_timeout = '4s'");
     const tables = await session.query<{ statement: string }>(
       `SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END, oid::regclass) AS statement
        FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 ORDER BY pg_total_relation_size(oid) DESC LIMIT ${largest}`,
