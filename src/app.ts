@@ -16,6 +16,7 @@ import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
 import { createSqliteEngine } from './engines/sqlite/engine.ts';
+import { createRedisEngine } from './engines/redis/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
@@ -45,6 +46,7 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
     createCommandEngine({ file: config.commandsFile }),
     createSqliteEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
     createRabbitmqEngine(),
+    createRedisEngine(),
   ];
   return new Map(engines.map((engine) => [engine.name, engine]));
 }
