@@ -25,6 +25,8 @@ export interface RedisServer {
   run(...args: Parameters<Session['command']>): ReturnType<Session['command']>;
   /** The same in a database. */
   runIn(db: number, ...args: Parameters<Session['command']>): ReturnType<Session['command']>;
+  /** After it was killed: with the same data, on the same port. This one is not to be used any more. */
+  startAgain(): Promise<RedisServer>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +52,11 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     for (let attempt = 1; ; attempt++) {
       const port = await freePort();
       const child = await start(folder, port, password, options);
-      const server = serverOf(child, { folder, port, password, ...(authority ? { authority } : {}) });
+      const server = serverOf(
+        child,
+        { folder, port, password, ...(authority ? { authority } : {}) },
+        options,
+      );
       if (await isReady(server, child)) return server;
       await server.halt();
       if (attempt === 3)
@@ -125,7 +131,11 @@ async function start(
 
 type Facts = Pick<RedisServer, 'folder' | 'port' | 'password' | 'authority'>;
 
-function serverOf(child: ChildProcess, facts: Facts): RedisServer & { halt(): Promise<void> } {
+function serverOf(
+  child: ChildProcess,
+  facts: Facts,
+  options: RedisServerOptions,
+): RedisServer & { halt(): Promise<void> } {
   const { folder, port, password, authority } = facts;
   const host = authority ? 'localhost' : '127.0.0.1';
   const tls = authority ? { tls: 'verify' as const, tls_ca: authority } : { tls: 'disable' as const };
@@ -160,6 +170,14 @@ function serverOf(child: ChildProcess, facts: Facts): RedisServer & { halt(): Pr
     run: async (...args) => (await sessionIn(0)).command(...args),
     runIn: async (db, ...args) => (await sessionIn(db)).command(...args),
     halt,
+    async startAgain() {
+      await halt();
+      const next = await start(folder, port, password, options);
+      const server = serverOf(next, facts, options);
+      if (await isReady(server, next)) return server;
+      await server.halt();
+      throw new Error(`Redis did not start again: ${await readFile(join(folder, 'log'), 'utf8')}`);
+    },
     async stop() {
       await halt();
       await rm(folder, { recursive: true, force: true });

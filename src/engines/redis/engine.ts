@@ -10,8 +10,10 @@ import { settleRestore } from './settle.ts';
 import { discardReplaced, undoRestore } from './undo.ts';
 
 export interface RedisEngineOptions {
-  /** After how many milliseconds without a byte a backup fails; 5 minutes by default. */
+  /** After how many milliseconds without a byte from the server a backup or restore fails; 5 minutes by default. */
   readonly stallMs?: number;
+  /** Bytes of a value from which on a restore does not hold it as a whole. Smaller ones than the default are for tests. */
+  readonly splitFrom?: number;
 }
 
 /**
@@ -39,7 +41,8 @@ export function createRedisEngine(options: RedisEngineOptions = {}): Engine {
       withSession(readTarget(connection), { signal, name: sessionName }, async (session) => {
         await translating('The server does not answer as it should', () => planRestore(session, source));
       }),
-    restore: (connection, bytes, ticket, signal) => restore(readTarget(connection), bytes, ticket, signal),
+    restore: (connection, bytes, ticket, signal) =>
+      restore(readTarget(connection), bytes, ticket, { ...options, stallMs }, signal),
     settleRestore: (connection, ticketId, signal) => settleRestore(readTarget(connection), ticketId, signal),
     undo: {
       undo: (connection, ticketId, signal) => undoRestore(readTarget(connection), ticketId, signal),

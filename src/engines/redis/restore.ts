@@ -15,19 +15,25 @@ import { restoreSession, settleRestore, shrink } from './settle.ts';
 import { claimDatabases, type Staging, superseded, watchStaging } from './stage.ts';
 import { type FunctionChange, holdsFunctions, switchOver } from './switch.ts';
 
+export interface RestoreOptions {
+  readonly stallMs: number;
+  readonly splitFrom?: number;
+}
+
 /** Builds the data in databases that nobody uses, checks it, and exchanges them; see docs/engines/redis.md. */
 export async function restore(
   target: Target,
   bytes: Readable,
   ticket: RestoreTicket,
+  options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
   try {
     ticket.onPhase('preparing');
     const name = restoreSession(ticket.id, ticket.attempt);
-    const session = await openSession(target, { signal, name });
+    const session = await openSession(target, { signal, name, silenceMs: options.stallMs });
     try {
-      return await stageAndSwitch(session, bytes, ticket, signal);
+      return await stageAndSwitch(session, bytes, ticket, options, signal);
     } catch (error) {
       session.close();
       if (!(await hasSwitched(target, ticket))) throw error;
@@ -51,6 +57,7 @@ async function stageAndSwitch(
   session: Session,
   bytes: Readable,
   ticket: RestoreTicket,
+  options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
   const plan = await planRestore(session, ticket.source);
@@ -61,7 +68,7 @@ async function stageAndSwitch(
   const mayKeep = !plan.server.policy.startsWith('allkeys');
   const staging = await claimDatabases(session, ticket, { restored, own, mayKeep });
   ticket.onPhase('transferring');
-  const loader = await load(session, bytes, staging, signal);
+  const loader = await load(session, bytes, staging, options, signal);
   ticket.onPhase('verifying');
   await verify(session, plan, loader, staging);
   const functions = await planFunctions(session, plan, loader);
@@ -94,11 +101,12 @@ async function load(
   session: Session,
   bytes: Readable,
   { pairs }: Staging,
+  options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<Loader> {
   const pipe = new CommandPipe(session);
   const memory = watchMemory(pipe);
-  const loader = new Loader(pipe, new Map(pairs.map(({ live, beside }) => [live, beside])));
+  const loader = new Loader(pipe, new Map(pairs.map(({ live, beside }) => [live, beside])), options);
   for await (const chunk of untilAborted<Buffer>(bytes, signal)) {
     loader.feed(chunk);
     memory.look();

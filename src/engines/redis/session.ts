@@ -95,7 +95,10 @@ export class Session {
     onReply: (reply: Reply) => void,
     onLost: (error: Error) => void,
   ): void {
-    if (this.#lost) return onLost(this.#lost);
+    if (this.#lost) {
+      onLost(this.#lost);
+      return;
+    }
     if (replies > 0) {
       if (this.#outstanding === 0) this.#heardAt = Date.now();
       this.#expected.push({ left: replies, onReply, onLost });

@@ -61,7 +61,10 @@ export async function ownDatabases(server: RedisServer): Promise<number[]> {
 }
 
 /** Each database as the server's own digest of every key, with the times at which keys expire, and what streams say of themselves. */
-export async function redisFingerprint(server: RedisServer): Promise<Record<string, string>> {
+export async function redisFingerprint(
+  server: RedisServer,
+  { seenTimes = true } = {},
+): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const db of await ownDatabases(server)) {
     const keys = await allKeys(server, db);
@@ -69,7 +72,7 @@ export async function redisFingerprint(server: RedisServer): Promise<Record<stri
     for (let at = 0; at < keys.length; at += 1000) {
       const some = keys.slice(at, at + 1000);
       const digests = (await server.runIn(db, 'DEBUG', 'DIGEST-VALUE', ...some)) as Reply[];
-      const more = await Promise.all(some.map((key) => moreOf(server, db, key)));
+      const more = await Promise.all(some.map((key) => moreOf(server, db, key, seenTimes)));
       for (const [index, key] of some.entries())
         lines.push(`${key.toString('hex')} ${String(digests[index])} ${more[index]}`);
     }
@@ -81,17 +84,28 @@ export async function redisFingerprint(server: RedisServer): Promise<Record<stri
   return found;
 }
 
-async function moreOf(server: RedisServer, db: number, key: Buffer): Promise<string> {
+async function moreOf(server: RedisServer, db: number, key: Buffer, seenTimes: boolean): Promise<string> {
   const expires = await server.runIn(db, 'PEXPIRETIME', key);
   if (String(await server.runIn(db, 'TYPE', key)) !== 'stream') return String(expires);
-  return `${expires} ${JSON.stringify(await server.runIn(db, 'XINFO', 'STREAM', key, 'FULL', 'COUNT', 0), noRadixTree)}`;
+  const left = seenTimes ? notData : [...notData, 'seen-time'];
+  const all = await server.runIn(db, 'XINFO', 'STREAM', key, 'FULL', 'COUNT', 0);
+  return `${expires} ${JSON.stringify(without(all, left))}`;
 }
 
 /** How a stream lies in memory is nothing of its data. */
-function noRadixTree(_: string, value: unknown): unknown {
-  if (!Array.isArray(value)) return value;
-  const at = value.findIndex((each) => String(Buffer.isBuffer(each) ? each : '') === 'radix-tree-keys');
-  return at === -1 ? value : value.toSpliced(at, 4);
+const notData = ['radix-tree-keys', 'radix-tree-nodes'];
+
+/** Names and values take turns in a reply; those of some names are left out. */
+function without(reply: Reply, names: readonly string[]): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString('latin1');
+  if (!Array.isArray(reply)) return reply;
+  const items = reply as readonly Reply[];
+  return items.flatMap((item, at) => {
+    const isName = Buffer.isBuffer(item) && names.includes(item.toString());
+    const before = items[at - 1];
+    const follows = Buffer.isBuffer(before) && names.includes(before.toString());
+    return isName || follows ? [] : [without(item, names)];
+  });
 }
 
 async function allKeys(server: RedisServer, db: number): Promise<Buffer[]> {
