@@ -64,6 +64,11 @@ export class Loader {
     if (this.#scanner.ended && this.#scanner.rest().length > 0) unreadable();
   }
 
+  /** Whether the last command that was written is only there in part: nothing else may be written now. */
+  get isWithinCommand(): boolean {
+    return this.#key !== undefined && this.#way === 'stream';
+  }
+
   /** At the end of the bytes. */
   assertWhole(): void {
     if (!this.#scanner.ended) unreadable();

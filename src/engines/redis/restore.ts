@@ -109,7 +109,7 @@ async function load(
   const loader = new Loader(pipe, new Map(pairs.map(({ live, beside }) => [live, beside])), options);
   for await (const chunk of untilAborted<Buffer>(bytes, signal)) {
     loader.feed(chunk);
-    memory.look();
+    if (!loader.isWithinCommand) memory.look();
     await pipe.ready();
   }
   loader.assertWhole();

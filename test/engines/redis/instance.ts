@@ -79,8 +79,12 @@ export async function redisFingerprint(
     const digest = createHash('sha256').update(lines.sort().join('\n')).digest('hex');
     found[`database ${db}`] = `${keys.length} keys ${digest}`;
   }
-  const functions = (await server.run('FUNCTION', 'DUMP')) as Buffer;
-  found.functions = createHash('sha256').update(functions).digest('hex');
+  // In no particular order.
+  const functions = (await server.run('FUNCTION', 'LIST', 'WITHCODE')) as Reply[];
+  found.functions = functions
+    .map((each) => JSON.stringify(without(each, [])))
+    .sort()
+    .join('\n');
   return found;
 }
 
