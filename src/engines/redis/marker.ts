@@ -82,14 +82,13 @@ function parseMarker(text: string): Marker | undefined {
 }
 
 /**
- * Empties a database if the marker in it is still this one. Whoever holds on to an older marker finds that nothing happens.
+ * Empties a database if the marker in it is still this one, in one step: whoever holds on to an older marker, and be it for
+ * hours, finds that nothing happens. By a script, because a server that is out of memory takes no transactions.
  */
 export async function emptyMarked(session: Session, { db, text }: Marked): Promise<void> {
   await session.command('SELECT', db);
-  await session.command('WATCH', markerKey);
-  const found = await readMarker(session);
-  if (found?.text !== text) return void (await session.command('UNWATCH'));
-  await session.command('MULTI');
-  await session.command('FLUSHDB', 'ASYNC');
-  await session.command('EXEC');
+  await session.command('EVAL', emptyScript, 1, markerKey, text);
 }
+
+const emptyScript =
+  "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('FLUSHDB', 'ASYNC') else return 0 end";

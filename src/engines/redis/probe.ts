@@ -42,6 +42,7 @@ const needed: readonly Argument[][] = [
   ['DBSIZE'],
   ['SWAPDB', 0, 0],
   ['FLUSHDB', 'ASYNC'],
+  ['EVAL', 'return 0', 0],
   ['RESTORE', 'any key', 0, ''],
   ['INFO', 'memory'],
   ['RPUSH', 'any key', ''],

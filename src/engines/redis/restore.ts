@@ -68,7 +68,7 @@ async function stageAndSwitch(
   const mayKeep = !plan.server.policy.startsWith('allkeys');
   const staging = await claimDatabases(session, ticket, { restored, own, mayKeep });
   ticket.onPhase('transferring');
-  const loader = await load(session, bytes, staging, options, signal);
+  const loader = await load(session, bytes, plan, staging, options, signal);
   ticket.onPhase('verifying');
   await verify(session, plan, loader, staging);
   const functions = await planFunctions(session, plan, loader);
@@ -100,16 +100,17 @@ async function forgetOthers(session: Session, ticketId: string): Promise<{ own: 
 async function load(
   session: Session,
   bytes: Readable,
+  plan: Plan,
   { pairs }: Staging,
   options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<Loader> {
   const pipe = new CommandPipe(session);
-  const memory = watchMemory(pipe);
+  const memory = watchMemory(session, pipe, plan);
   const loader = new Loader(pipe, new Map(pairs.map(({ live, beside }) => [live, beside])), options);
   for await (const chunk of untilAborted<Buffer>(bytes, signal)) {
     loader.feed(chunk);
-    if (!loader.isWithinCommand) memory.look();
+    if (!loader.isWithinCommand) await memory.look();
     await pipe.ready();
   }
   loader.assertWhole();

@@ -38,6 +38,7 @@ export class Session {
   #first = 0;
   #lost: Error | undefined;
   #heardAt = Date.now();
+  #unread = 0;
 
   constructor(socket: Socket, { signal, silenceMs = usualSilenceMs }: SessionOptions) {
     this.#socket = socket;
@@ -49,7 +50,9 @@ export class Session {
     socket.on('close', this.#onClose);
     this.#silence = setInterval(
       () => {
-        if (this.#outstanding === 0 || socket.writableLength > 0) return;
+        // A server that reads is alive, also where it has nothing to say yet.
+        if (this.#outstanding === 0 || socket.writableLength !== this.#unread) this.#heardAt = Date.now();
+        this.#unread = socket.writableLength;
         if (Date.now() - this.#heardAt > silenceMs) this.#lose(silent(silenceMs));
       },
       Math.min(1000, silenceMs / 4),
