@@ -12,7 +12,7 @@ test("the tools that Redis's engine is measured against do what is measured", as
   await using server = await redisRival.start({ signal } as Parameters<typeof redisRival.start>[0]);
   await server.fill(2_000_000);
   await server.backUp(signal);
-  const file = join(folder, 'saved.rdb');
+  const file = join(folder, 'saved');
   await server.save(file, signal);
   expect((await stat(file)).size).toBeGreaterThan(1_000_000);
   await server.restore(file, signal);
