@@ -17,6 +17,7 @@ import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
 import { createSqliteEngine } from './engines/sqlite/engine.ts';
 import { createRedisEngine } from './engines/redis/engine.ts';
+import { createSqliteEngine } from './engines/sqlite/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';

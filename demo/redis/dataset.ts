@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { restoreRights } from '../../test/engines/redis/rights.ts';
-import { prepare } from '../../test/support/prepare.ts';
 import { hasRedis, type RedisServer, startRedisServer } from '../../test/support/redis-server.ts';
 import type { Check, Dataset, DemoServer, Fingerprint } from '../dataset.ts';
 import { DemoFailed } from '../demo-failed.ts';
 import { count } from '../narrate.ts';
+import { prepareMachine } from '../prepare-machine.ts';
 import { databases, fill } from './fill.ts';
 
 const requirement = { what: 'Redis server and client', packages: ['redis-server'], isMet: hasRedis };
@@ -15,12 +15,7 @@ const requirement = { what: 'Redis server and client', packages: ['redis-server'
 export function createRedisDataset(): Dataset {
   return {
     engine: 'redis',
-    prepareMachine() {
-      if (prepare([requirement]).length === 0) return;
-      throw new DemoFailed('This machine lacks Redis, and it may not be installed from here.', [
-        `On Debian: apt-get install ${requirement.packages.join(' ')}`,
-      ]);
-    },
+    prepareMachine: () => prepareMachine([requirement]),
     startServer,
   };
 }
