@@ -15,6 +15,7 @@ import type { Engine } from './engines/engine.ts';
 import { createFilesEngine } from './engines/files/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
+import { createRedisEngine } from './engines/redis/engine.ts';
 import { createSqliteEngine } from './engines/sqlite/engine.ts';
 import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
@@ -44,6 +45,7 @@ function makeEngines(config: Config): ReadonlyMap<string, Engine> {
     createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
     createCommandEngine({ file: config.commandsFile }),
     createSqliteEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
+    createRedisEngine(),
     createRabbitmqEngine(),
   ];
   return new Map(engines.map((engine) => [engine.name, engine]));

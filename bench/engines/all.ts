@@ -1,9 +1,10 @@
 import { filesRival } from './files.ts';
 import { postgresqlRival } from './postgresql.ts';
+import { redisRival } from './redis.ts';
 import type { EngineRival } from './rival.ts';
 
 /** One line for each engine. */
-export const rivals: readonly EngineRival[] = [postgresqlRival, filesRival];
+export const rivals: readonly EngineRival[] = [postgresqlRival, filesRival, redisRival];
 
 /** Those of the names, or all. Throws what `wrong` makes of a sentence for an unknown name. */
 export function chooseRivals(

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { startSiteProcess, temporaryFolder } from '../support/site-process.ts';
 import { v1Client } from '../support/v1-client.ts';
 import { rabbitmq } from './engines/rabbitmq.ts';
+import { redis } from './engines/redis.ts';
 
 /** What an engine brings for the recovery between two sites; a row each. */
 interface RecoverableEngine {
@@ -19,7 +20,7 @@ interface RecoverableEngine {
   }>;
 }
 
-const engines: readonly RecoverableEngine[] = [rabbitmq];
+const engines: readonly RecoverableEngine[] = [rabbitmq, redis];
 const key = 'the key that the user of the lost site set';
 
 describe.each(engines)('promise 6, $engine: the store is enough', ({ engine, startServer }) => {

@@ -8,6 +8,7 @@ import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { findServerBinaries } from './postgres-server.ts';
 import { rabbitmqMissing } from './rabbitmq-server.ts';
+import { hasRedis } from './redis-server.ts';
 import { swiftMissing, swiftPackages } from './swift-server.ts';
 
 export interface Requirement {
@@ -59,6 +60,7 @@ const requirements: readonly Requirement[] = [
     packages: ['rabbitmq-server'],
     isMet: () => rabbitmqMissing() === undefined,
   },
+  { what: 'Redis server and client', packages: ['redis-server'], isMet: hasRedis },
   { what: 'zstd', packages: ['zstd'], isMet: () => onPath('zstd') },
   { what: 'promtool', packages: ['prometheus'], isMet: () => onPath('promtool') },
 ];

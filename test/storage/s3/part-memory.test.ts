@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { hanging, heldBytes, inChunks, never } from '../../contract/store-data.ts';
 import { makePartMemory } from '../../../src/pipeline/part-memory.ts';
+import { hanging, heldBytes, inChunks, never } from '../../contract/store-data.ts';
 import { startFakeS3 } from '../../support/fake-s3.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { storeAt } from './servers.ts';

@@ -1,0 +1,102 @@
+import { translateError } from './errors.ts';
+import { type Argument, encodeCommand, type Reply, ReplyError } from './resp.ts';
+import type { Session } from './session.ts';
+
+/** Bytes that are put together before they are written: single small commands would cost a system call each. */
+const blockSize = 256 * 1024;
+
+/** Commands whose replies nobody waits for one by one. The first one that is an error fails everything that follows. */
+export class CommandPipe {
+  /** Bytes that were written. */
+  written = 0;
+  readonly #session: Session;
+  #block = Buffer.allocUnsafe(blockSize);
+  #filled = 0;
+  #replies = 0;
+  #failure: Error | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Bytes of encoded commands; `add` with the last of a command's says that a reply is due. */
+  write(bytes: Uint8Array): void {
+    this.written += bytes.length;
+    if (bytes.length > blockSize / 4) {
+      this.#send();
+      this.#session.send([bytes], 0, this.#take, this.#lose);
+      return;
+    }
+    if (this.#filled + bytes.length > blockSize) this.#send();
+    this.#block.set(bytes, this.#filled);
+    this.#filled += bytes.length;
+  }
+
+  writeText(text: string): void {
+    if (this.#filled + text.length > blockSize) this.#send();
+    const size = this.#block.write(text, this.#filled, 'latin1');
+    this.#filled += size;
+    this.written += size;
+  }
+
+  replyDue(): void {
+    this.#replies += 1;
+  }
+
+  command(args: readonly Argument[], onReply?: (reply: Reply) => void): void {
+    const bytes = encodeCommand(args);
+    if (!onReply) {
+      this.write(bytes);
+      this.replyDue();
+      return;
+    }
+    this.#send();
+    this.written += bytes.length;
+    const take = (reply: Reply) => {
+      if (reply instanceof ReplyError) this.#take(reply);
+      else onReply(reply);
+    };
+    this.#session.send([bytes], 1, take, this.#lose);
+  }
+
+  /** Fails everything that follows. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  /** Resolves when the server takes more. Throws translated errors. */
+  async ready(): Promise<void> {
+    this.assertWell();
+    await this.#session.drained();
+    this.assertWell();
+  }
+
+  /** Resolves when every reply has come and none was an error. */
+  async settle(): Promise<void> {
+    this.#send();
+    await this.ready();
+    await this.#session.command('PING');
+    this.assertWell();
+  }
+
+  assertWell(): void {
+    if (this.#failure) throw translateError(this.#failure, 'The server did not take the data');
+  }
+
+  #send(): void {
+    // Replies are due in the order of their commands, also where a command's last bytes are in the next block.
+    if (this.#filled > 0 || this.#replies > 0) {
+      this.#session.send([this.#block.subarray(0, this.#filled)], this.#replies, this.#take, this.#lose);
+      this.#block = Buffer.allocUnsafe(blockSize);
+    }
+    this.#filled = 0;
+    this.#replies = 0;
+  }
+
+  readonly #take = (reply: Reply) => {
+    if (reply instanceof ReplyError) this.#failure ??= reply;
+  };
+  readonly #lose = (error: Error) => {
+    this.#failure ??= error;
+  };
+}
