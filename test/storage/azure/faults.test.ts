@@ -178,7 +178,8 @@ describe('a put whose requests go on failing', () => {
       signal: abort.signal,
     });
     await expect(putting).rejects.toBe(reason);
-    expect(performance.now() - started).toBeLessThan(3_000);
+    // What is under way is waited for, for five seconds.
+    expect(performance.now() - started).toBeLessThan(10_000);
     expect(await server.remains()).toEqual([]);
   });
 
