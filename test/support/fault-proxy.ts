@@ -15,6 +15,8 @@ export type Fault =
   /** Resets the connection; `after`: the request got through all the same, only its answer is lost. */
   | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
   | { readonly kind: 'delay'; readonly ms: number }
+  /** Lets the request through when something else has happened. */
+  | { readonly kind: 'wait'; readonly until: Promise<unknown> }
   /** Gives out so many bytes of the answer's body, then resets or falls silent, or ends as if that were all. */
   | { readonly kind: 'cut'; readonly bytes: number; readonly ending: 'reset' | 'silence' | 'end' }
   /** Takes the length out of the answer. */
@@ -96,6 +98,7 @@ async function handle(
   if (fault?.kind === 'silence') return void incoming.resume();
   if (fault?.kind === 'reset' && fault.when === 'before') return void incoming.socket.resetAndDestroy();
   if (fault?.kind === 'delay') await sleep(fault.ms);
+  if (fault?.kind === 'wait') await fault.until;
   if (fault?.kind === 'answer') {
     incoming.resume();
     await once(incoming, 'end');

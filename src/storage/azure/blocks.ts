@@ -1,7 +1,9 @@
 import { ForestayError } from '../../core/errors.ts';
+import { withGrace } from '../../pipeline/grace.ts';
 import { blobOf, type Container, request } from './container.ts';
 import { discardBlocks } from './discard.ts';
 import { isTaken, objectExists } from './errors.ts';
+import { graceMs } from './finish.ts';
 import { byServerCode } from './meanings.ts';
 import { type BlockOwner, blockId, putMetadata } from './names.ts';
 import { assertReceived, md5Of } from './put-request.ts';
@@ -36,8 +38,11 @@ export function startBlocks(container: Container, key: string, putId: string): B
       const id = blockId(owner, ids.length);
       ids.push(id);
       const md5 = md5Of(bytes);
+      // An abort waits a moment for the answer: a block that arrives after the others were discarded would stay for a week.
+      using grace = withGrace(signal, graceMs);
       const sendBlock = async () => {
-        const answer = await request(container, { signal, bytes: bytes.length }, (abortSignal) =>
+        const options = { signal: grace.signal, bytes: bytes.length };
+        const answer = await request(container, options, (abortSignal) =>
           blob.stageBlock(id, bytes, bytes.length, { abortSignal, transactionalContentMD5: md5 }),
         );
         assertReceived(container, md5, answer.contentMD5);

@@ -6,7 +6,7 @@ import { objectExists } from './errors.ts';
 import { headBlob } from './read.ts';
 
 /** Milliseconds that a request may still take when the put is aborted meanwhile, and its outcome matters. */
-const graceMs = 5_000;
+export const graceMs = 5_000;
 
 export interface LastRequest {
   readonly key: string;
