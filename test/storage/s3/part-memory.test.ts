@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { hanging, heldBytes, inChunks, never } from '../../contract/store-data.ts';
 import { makePartMemory } from '../../../src/pipeline/part-memory.ts';
+import { hanging, heldBytes, inChunks, never } from '../../contract/store-data.ts';
 import { startFakeS3 } from '../../support/fake-s3.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { storeAt } from './servers.ts';
@@ -51,7 +51,8 @@ it('promise 7: many uploads at once to a store that is stuck hold little more th
     const parts = () => proxy.requests.filter((line) => line.includes('partNumber')).length;
     // One each, and for all of them together as many more as one that is alone may have.
     await expect.poll(parts, { timeout: 20_000 }).toBe(12 + 7);
-    expect(heldBytes() - before).toBeLessThan(19 * 5 * MiB + 16 * MiB);
+    // What is in sockets comes on top. Each for itself they would hold 480 MiB.
+    expect(heldBytes() - before).toBeLessThan(19 * 5 * MiB + 64 * MiB);
     abort.abort();
     await Promise.all(puts);
     proxy.setRule(undefined);
