@@ -26,12 +26,12 @@ import { type CheckOptions, type CheckReport, checkCatalog } from './operations/
 import type { Context } from './operations/context.ts';
 import { examineStore, examineTools, type Finding, look } from './operations/examine.ts';
 import { type RebuildOptions, type RebuildReport, rebuildCatalog } from './operations/rebuild-catalog.ts';
-import { parseAzureLocation } from './storage/azure/location.ts';
+import { azurePlaceOf, parseAzureLocation } from './storage/azure/location.ts';
 import { prepareFilesystemStore } from './storage/filesystem/prepare.ts';
 import { createFilesystemStore } from './storage/filesystem/store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { repeatWith, retrying, usualPolicy } from './storage/retry.ts';
-import { parseS3Location, placeOf } from './storage/s3/location.ts';
+import { parseS3Location, s3PlaceOf } from './storage/s3/location.ts';
 import { letGrow } from './young-generation.ts';
 
 /**
@@ -109,7 +109,7 @@ async function openStore(
       const { createS3Store } = await import('./storage/s3/store.ts');
       return {
         store: retrying(createS3Store({ location, repeat }), repeat),
-        place: placeOf(location),
+        place: s3PlaceOf(location),
         look: async () => ({ findings: await examineS3Store({ location, repeat: lookRepeat }, signal) }),
       };
     }
@@ -119,6 +119,7 @@ async function openStore(
       const { createAzureStore } = await import('./storage/azure/store.ts');
       return {
         store: retrying(createAzureStore({ location, repeat }), repeat),
+        place: azurePlaceOf(location),
         look: async () => ({ findings: await examineAzureStore({ location, repeat: lookRepeat }, signal) }),
       };
     }

@@ -15,7 +15,7 @@ export interface PartMemory {
 }
 
 /** Bytes that all uploads together may hold beyond a part each. */
-const usuallySpare = 64 * 1024 * 1024;
+const usuallySpare = 32 * 1024 * 1024;
 
 export function makePartMemory(spare = usuallySpare): PartMemory {
   const free: Buffer[] = [];

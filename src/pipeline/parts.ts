@@ -2,7 +2,7 @@ import type { PartMemory } from './part-memory.ts';
 import { release } from './release.ts';
 import { untilAborted } from './until-aborted.ts';
 
-/** Where a part begins; it doubles while it fills, so that small objects stay small. */
+/** Where the first part begins, so that small objects stay small. What does not fit gets a whole one at once: growing step by step would leave as much behind. */
 const smallestBuffer = 64 * 1024;
 
 export interface Part {
@@ -44,7 +44,11 @@ export async function* partsOf(
       buffer ??= isFirst
         ? Buffer.allocUnsafeSlow(Math.min(smallestBuffer, partBytes))
         : memory.take(partBytes);
-      if (filled === buffer.length) buffer = enlarged(buffer, filled + chunk.length - at, partBytes);
+      if (filled === buffer.length) {
+        const small = buffer;
+        buffer = memory.take(partBytes);
+        small.copy(buffer);
+      }
       const piece = chunk.subarray(at, at + buffer.length - filled);
       buffer.set(piece, filled);
       filled += piece.length;
@@ -56,12 +60,4 @@ export async function* partsOf(
     release(chunk);
   }
   if (filled > 0) yield take();
-}
-
-function enlarged(buffer: Buffer, needed: number, most: number): Buffer {
-  let size = buffer.length;
-  while (size < needed && size < most) size *= 2;
-  const larger = Buffer.allocUnsafeSlow(Math.min(size, most));
-  buffer.copy(larger);
-  return larger;
 }

@@ -59,6 +59,11 @@ export function parseAzureLocation(text: string): AzureLocation {
   });
 }
 
+/** The same for the same place. Accounts have one name in all the world, but for those of emulators, where the endpoint counts. */
+export function azurePlaceOf({ endpoint, account, container, prefix }: AzureLocation): string {
+  return `azure ${endpoint ?? ''} ${account}/${container}/${prefix}`;
+}
+
 function readOptions(query: URLSearchParams): Partial<Record<Option, string>> {
   const options: Partial<Record<Option, string>> = {};
   for (const [name, value] of query) {

@@ -72,7 +72,7 @@ export function parseS3Location(text: string): S3Location {
 }
 
 /** The same for the same place. Buckets of Amazon have one name in all the world; of other servers the endpoint counts. */
-export function placeOf({ endpoint, bucket, prefix }: S3Location): string {
+export function s3PlaceOf({ endpoint, bucket, prefix }: S3Location): string {
   return `s3 ${endpoint ?? ''} ${bucket}/${prefix}`;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findCredentials } from '../../../src/storage/azure/credentials.ts';
-import { parseAzureLocation } from '../../../src/storage/azure/location.ts';
+import { azurePlaceOf, parseAzureLocation } from '../../../src/storage/azure/location.ts';
 import { createAzureStore } from '../../../src/storage/azure/store.ts';
 
 const MiB = 1024 * 1024;
@@ -19,6 +19,19 @@ function thrownBy(step: () => unknown): { code?: string; message: string; hint: 
 }
 
 describe('the URL of an Azure store', () => {
+  it('tells whether two are one place', () => {
+    const place = (text: string) => azurePlaceOf(parseAzureLocation(text));
+    expect(place('azure://backups1/site-backups/a/?parallel=5')).toBe(
+      place('azure://backups1/site-backups/a'),
+    );
+    for (const other of [
+      'azure://backups2/site-backups/a',
+      'azure://backups1/site-backups',
+      'azure://backups1/others/a',
+    ])
+      expect(place(other)).not.toBe(place('azure://backups1/site-backups/a'));
+  });
+
   it('names account, container and prefix', () => {
     expect(parseAzureLocation('azure://backups1/site-backups/site-1/a')).toEqual({
       account: 'backups1',

@@ -49,16 +49,16 @@ it('promise 7: many uploads at once to a store that is stuck hold little more th
         .catch(() => {}),
     );
     const parts = () => proxy.requests.filter((line) => line.includes('partNumber')).length;
-    // One each, and 64 MiB in parts of 5 MiB for all of them: 12 more.
-    await expect.poll(parts, { timeout: 20_000 }).toBe(24);
-    // Twelve parts at most are being filled besides.
-    expect(heldBytes() - before).toBeLessThan((24 + 12) * 5 * MiB + 32 * MiB);
+    // One each, and for all of them together as many more as one that is alone may have.
+    await expect.poll(parts, { timeout: 20_000 }).toBe(12 + 7);
+    // What is in sockets comes on top. Each for itself they would hold 480 MiB.
+    expect(heldBytes() - before).toBeLessThan(19 * 5 * MiB + 64 * MiB);
     abort.abort();
     await Promise.all(puts);
     proxy.setRule(undefined);
     await store.put('after', inChunks(randomBytes(12 * MiB)), { signal: never });
     expect(server.objects.get('site/after')?.bytes).toHaveLength(12 * MiB);
-    expect(parts()).toBe(27);
+    expect(parts()).toBe(19 + 3);
   } finally {
     abort.abort();
     await proxy.close();
