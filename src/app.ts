@@ -1,4 +1,4 @@
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { adminTokenProvider } from './auth/admin-token.ts';
 import { storedTokenProvider } from './auth/stored-token.ts';
 import type { Config, Secrets } from './config.ts';
@@ -17,11 +17,11 @@ import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
 import { createRedisEngine } from './engines/redis/engine.ts';
 import { createSqliteEngine } from './engines/sqlite/engine.ts';
-import { loggedError } from './http/logged-error.ts';
 import { createServer } from './http/server.ts';
 import { jobSender, makeBoss, prepareQueue } from './jobs/queue.ts';
 import { startScheduler } from './jobs/scheduler.ts';
 import { adoptTakenTasks, startWorker } from './jobs/worker.ts';
+import { makeLog } from './log.ts';
 import { type CheckOptions, type CheckReport, checkCatalog } from './operations/check-catalog.ts';
 import type { Context } from './operations/context.ts';
 import { examineStore, examineTools, type Finding, look } from './operations/examine.ts';
@@ -158,7 +158,7 @@ export interface RunningSite {
 }
 
 export async function startSite(config: Config, secrets: Secrets, parts: SiteParts): Promise<RunningSite> {
-  const log = makeLog(config);
+  const log = makeLog(config.logLevel);
   await using starting = new AsyncDisposableStack();
   const database = await openDatabase({ ...config, poolSize: config.concurrency * 2 + 8 });
   starting.defer(() => database.close());
@@ -205,7 +205,7 @@ export async function migrateSite(config: Config, secrets: Secrets): Promise<str
   try {
     const applied = await migrate(database.kysely);
     await identifySite(database.kysely, secrets.masterKey);
-    const boss = makeBoss(database, makeLog(config));
+    const boss = makeBoss(database, makeLog(config.logLevel));
     await boss.start();
     await boss.stop({ graceful: false, close: true });
     return applied;
@@ -288,7 +288,7 @@ async function openStoresAndDatabase(config: Config, secrets: Secrets) {
   const database = await openDatabase({ ...config, poolSize: 4 });
   opening.defer(() => database.close());
   await migrate(database.kysely);
-  const log = makeLog(config);
+  const log = makeLog(config.logLevel);
   const stores = await openStores(database, config, log);
   const opened = opening.move();
   return {
@@ -359,19 +359,6 @@ async function openSecondary(
     log.warn({ err: error, store: store.name }, 'a secondary store is away: copies wait for it');
   }
   return store;
-}
-
-function makeLog(config: Config): Logger {
-  return pino(
-    {
-      level: config.logLevel,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      // Not pino's own, which tells all properties of an error: drivers keep queries and their parameters there.
-      serializers: { err: (thrown: unknown) => (thrown instanceof Error ? loggedError(thrown) : thrown) },
-    },
-    pino.destination(2),
-  );
 }
 
 function storeMisconfigured(message: string): ForestayError {
