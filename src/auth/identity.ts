@@ -1,3 +1,4 @@
+import type { Reading } from '../db/reading.ts';
 import type { Right } from '../db/tokens.ts';
 
 /** Who is asking, and what they may do to the instance that they ask about. */
@@ -12,6 +13,8 @@ export interface Principal {
   /** What a session of theirs is bound to: the name of the provider that knows them, and as whom. */
   readonly provider: string;
   readonly subject: string;
+  /** What was read along with the credential, where the provider has it in the same database and they have a right. */
+  readonly along?: unknown;
   /** The GUIDs of the instances they may see; undefined for operators, who may see all. */
   visibleInstances(): Promise<readonly string[] | undefined>;
 }
@@ -22,8 +25,15 @@ export interface Principal {
  */
 export interface IdentityProvider {
   readonly name: string;
-  /** Who the bearer credential belongs to; undefined when it is wrong, or not one of this provider's. */
-  authenticate(secret: string, instanceGuid: string | undefined): Promise<Principal | undefined>;
+  /**
+   * Who the bearer credential belongs to; undefined when it is wrong, or not one of this provider's. A provider may do
+   * `along` in its own round trip, and need not.
+   */
+  authenticate(
+    secret: string,
+    instanceGuid: string | undefined,
+    along?: Reading<unknown>,
+  ): Promise<Principal | undefined>;
   /** Who a session was started for; undefined when their credential is not valid any more. */
   resume(subject: string, instanceGuid: string | undefined): Promise<Principal | undefined>;
 }
@@ -33,9 +43,10 @@ export async function identify(
   providers: readonly IdentityProvider[],
   secret: string,
   instanceGuid: string | undefined,
+  along?: Reading<unknown>,
 ): Promise<Principal | undefined> {
   for (const provider of providers) {
-    const principal = await provider.authenticate(secret, instanceGuid);
+    const principal = await provider.authenticate(secret, instanceGuid, along);
     if (principal) return principal;
   }
   return undefined;

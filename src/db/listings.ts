@@ -1,8 +1,9 @@
-import { CompiledQuery, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { ErrorCode } from '../core/errors.ts';
 import type { TaskPhase, TaskStatus } from '../core/task.ts';
 import type { Backup } from './backups.ts';
 import type { CopyState } from './copies.ts';
+import { type Reading, read } from './reading.ts';
 import type { Tables } from './schema.ts';
 import type { Task } from './tasks.ts';
 
@@ -38,15 +39,31 @@ export interface ListedBackups {
  * clients poll: one round trip, planned once, and one value instead of hundreds (measured: 16,000 a second
  * instead of 2,900).
  */
-export async function listBackupsOf(
+export function listBackupsOf(
   db: Kysely<Tables>,
   guid: string,
-  page: { limit?: number | undefined; beforeId?: number | undefined },
+  page: Page,
 ): Promise<ListedBackups | undefined> {
-  const parameters = [guid, page.beforeId ?? null, page.limit ?? null];
-  const { rows } = await db.executeQuery<Listed>(CompiledQuery.raw(listBackups, parameters));
-  const listed = rows[0];
-  if (!listed) return undefined;
+  return read(db, backupsOf(guid, page));
+}
+
+/** Part of a list, newest first. */
+export interface Page {
+  readonly limit?: number | undefined;
+  readonly beforeId?: number | undefined;
+}
+
+/** The same, to be read along with something else. */
+export function backupsOf(guid: string, page: Page): Reading<ListedBackups | undefined> {
+  return {
+    name: 'list_backups',
+    text: listBackups,
+    parameters: [guid, page.beforeId ?? null, page.limit ?? null],
+    valueOf: (row) => row && listedBackups(row as Listed),
+  };
+}
+
+function listedBackups(listed: Listed): ListedBackups {
   return {
     instanceId: listed.id,
     newestUserKeyVersion: listed.newest_user_key,
@@ -85,7 +102,7 @@ type Row = [
 
 const moment = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`;
 
-const listBackups = `/* prepared: list_backups */
+const listBackups = `
   select instance.id,
     (select max(version) from forestay.keys where instance_id = instance.id and set_by = 'user') as newest_user_key,
     (

@@ -1,4 +1,5 @@
 import { CompiledQuery, type Kysely, type Selectable, sql } from 'kysely';
+import type { Reading } from './reading.ts';
 import type { Reader, Tables, TokenTable, WriteTransaction } from './schema.ts';
 
 /** A bearer token; of its secret only the hash is kept. */
@@ -22,28 +23,50 @@ export type TokenWithRight = Token & {
   readonly right: Right | undefined;
 };
 
-/** A token that is not revoked, with its right on one instance: all that a request needs, in one round trip. */
-export async function findToken(
+/**
+ * A token that is not revoked, with its right on one instance and what is to be read along: all that a request needs, in one
+ * round trip. Nothing is read along for a token without a right on the instance.
+ */
+export async function findToken<Value = undefined>(
   db: Kysely<Tables>,
   by: { secretHash: Uint8Array } | { id: number },
   instanceGuid: string | undefined,
-): Promise<TokenWithRight | undefined> {
+  along?: Reading<Value>,
+): Promise<(TokenWithRight & { readonly along: Value | undefined }) | undefined> {
   const [column, value] = 'secretHash' in by ? ['secret_hash', by.secretHash] : ['id', by.id];
   const { rows } = await db.executeQuery<TokenRow>(
-    CompiledQuery.raw(
-      `/* prepared: find_token_by_${column} */
-        select token.id, token.name, token.operator, token.secret_hash, token.created_at, token.last_used_at,
-          (select "right" from forestay.token_instances where token_id = token.id and instance_guid = $2) as "right"
-        from forestay.tokens token
-        where token.${column} = $1 and token.revoked_at is null`,
-      [value, instanceGuid ?? ''],
-    ),
+    CompiledQuery.raw(tokenQuery(column, along), [...(along?.parameters ?? []), value, instanceGuid ?? '']),
   );
   const row = rows[0];
-  return row && { ...tokenOf(row), right: row.right ?? undefined };
+  if (!row) return undefined;
+  const mayRead = row.operator || row.right !== null;
+  return {
+    ...tokenOf(row),
+    right: row.right ?? undefined,
+    along: along && mayRead ? along.valueOf(row.along ?? undefined) : undefined,
+  };
 }
 
-type TokenRow = Selectable<TokenTable> & { right: Right | null };
+/** The parameters of what is read along come first, because its text counts them from 1. */
+function tokenQuery(column: string, along: Reading<unknown> | undefined): string {
+  const first = along?.parameters.length ?? 0;
+  const readAlong = along
+    ? `case when operator or "right" is not null then (select row_to_json(along) from (${along.text}) along) end`
+    : 'null';
+  return `/* prepared: find_token_by_${column}${along ? `_with_${along.name}` : ''} */
+    with found as materialized (
+      select token.id, token.name, token.operator, token.secret_hash, token.created_at, token.last_used_at,
+        (
+          select "right" from forestay.token_instances
+          where token_id = token.id and instance_guid = $${first + 2}
+        ) as "right"
+      from forestay.tokens token
+      where token.${column} = $${first + 1} and token.revoked_at is null
+    )
+    select found.*, ${readAlong} as along from found`;
+}
+
+type TokenRow = Selectable<TokenTable> & { right: Right | null; along: object | null };
 
 function tokenOf(row: Selectable<TokenTable>): Token {
   return {

@@ -6,12 +6,18 @@ import { resumeSession } from '../auth/sessions.ts';
 import { isGuid } from '../core/backup.ts';
 import { ForestayError } from '../core/errors.ts';
 import { findInstance, type Instance } from '../db/instances.ts';
+import type { Reading } from '../db/reading.ts';
 import type { App, HttpContext } from './context.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the route does; the permissions table says who may. Every route must say. */
     action?: Action;
+    /**
+     * What the route will read, if that is clear from the address: whoever checks the credential may read it in the same
+     * round trip, for callers with a right. `readAlong` tells what came of it.
+     */
+    along?: (request: FastifyRequest) => Reading<unknown> | undefined;
   }
   interface FastifyRequest {
     principal: Principal | null;
@@ -75,11 +81,12 @@ async function authenticate(context: HttpContext, request: FastifyRequest): Prom
   const { db } = context.operations;
   const guid = guidOf(request);
   const { authorization } = request.headers;
+  const { along } = request.routeOptions.config;
   if (authorization !== undefined) {
     const secret = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
     if (secret === undefined)
       throw unauthorized('The Authorization header is not of the form "Bearer <token>".');
-    const principal = await identify(context.identity, secret, guid);
+    const principal = await identify(context.identity, secret, guid, along?.(request));
     if (principal) return principal;
     await noteFailedLogin(db, request.ip);
     throw unauthorized('The token is wrong, or was revoked.');

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { isDownloadable } from '../../core/backup.ts';
 import { ForestayError } from '../../core/errors.ts';
@@ -5,12 +6,13 @@ import { shareReads } from '../../core/share-reads.ts';
 import { findBackup } from '../../db/backups.ts';
 import { copiesOf } from '../../db/copies.ts';
 import { newestUserKeyVersion } from '../../db/instances.ts';
-import { type ListedBackup, listBackupsOf } from '../../db/listings.ts';
+import { backupsOf, type ListedBackup, type Page } from '../../db/listings.ts';
+import { mapReading, type Reading, read, readingKey } from '../../db/reading.ts';
 import { cancelBackup } from '../../operations/cancel.ts';
 import { deleteBackup } from '../../operations/delete-backup.ts';
 import { requestBackup } from '../../operations/request-backup.ts';
 import { requestRestore } from '../../operations/request-restore.ts';
-import { instanceNotFound, instanceOf, requireGuid } from '../access.ts';
+import { guidOf, instanceNotFound, instanceOf, principalOf, requireGuid } from '../access.ts';
 import type { App, HttpContext } from '../context.ts';
 import { bodyErrors, errors, IdempotencyHeaders, listOf, ref } from '../documented.ts';
 import { idempotently } from '../idempotency.ts';
@@ -100,21 +102,19 @@ const params = InstanceAndId('backup');
 
 export function backupRoutes(app: App, context: HttpContext): void {
   const { operations } = context;
-  // What clients poll.
-  const list = shareReads(
-    (wanted: { guid: string; limit?: number | undefined; beforeId?: number | undefined }) =>
-      `${wanted.guid} ${wanted.limit} ${wanted.beforeId}`,
-    async ({ guid, ...page }) => {
-      const listed = await listBackupsOf(operations.db, guid, page);
-      if (!listed) throw instanceNotFound();
-      return listed.backups.map((backup) => bodyOf(backup, listed.newestUserKeyVersion));
-    },
+  // What clients poll: read along with the credential where that can be, and once for all who ask at the same moment.
+  const list = shareReads(readingKey, (reading: Reading<BackupBody[] | undefined>) =>
+    read(operations.db, reading),
   );
+  const along = (request: FastifyRequest) => {
+    const guid = guidOf(request);
+    return guid !== undefined && !request.url.includes('?') ? listing(guid, {}) : undefined;
+  };
 
   app.get(
     '/v1/instances/:guid/backups',
     {
-      config: { action: 'backup.view' },
+      config: { action: 'backup.view', along },
       schema: {
         ...{ tags, summary: 'List all backups', params: InstanceParams, querystring: PageQuery },
         response: { 200: listOf<BackupBody>(BackupBody, 'Newest first.'), ...errors() },
@@ -122,9 +122,12 @@ export function backupRoutes(app: App, context: HttpContext): void {
     },
     (request, reply) => {
       void reply.type('application/json; charset=utf-8').serializer(textOf);
-      return answerPage(request, reply, context, async (page) =>
-        list({ guid: requireGuid(request), ...page }),
-      );
+      return answerPage(request, reply, context, async (page) => {
+        const known = principalOf(request).along as BackupBody[] | undefined;
+        const backups = known ?? (await list(listing(requireGuid(request), page)));
+        if (!backups) throw instanceNotFound();
+        return backups;
+      });
     },
   );
 
@@ -228,6 +231,12 @@ export function backupRoutes(app: App, context: HttpContext): void {
       });
       return reply.code(202).send(body);
     },
+  );
+}
+
+function listing(guid: string, page: Page): Reading<BackupBody[] | undefined> {
+  return mapReading(backupsOf(guid, page), (listed) =>
+    listed?.backups.map((backup) => bodyOf(backup, listed.newestUserKeyVersion)),
   );
 }
 
