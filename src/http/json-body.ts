@@ -26,8 +26,9 @@ export function addBodyParsers(app: App): void {
     done(Object.assign(new Error('no JSON'), { statusCode: 415 }), undefined);
   });
   // A route with only optional fields takes no body for an empty one; with others, it names the one that is missing.
-  app.addHook('preValidation', async (request) => {
+  app.addHook('preValidation', (request, _reply, done) => {
     if (request.body === undefined) request.body = {};
+    done();
   });
 }
 

@@ -25,6 +25,10 @@ export async function addOpenApi(app: App, url: string, version: string): Promis
         },
       },
     },
+    transform: ({ schema, url, route }) => ({
+      schema: { operationId: operationIdOf([route.method].flat()[0] ?? '', url), ...schema },
+      url,
+    }),
     refResolver: {
       buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`),
     },
@@ -46,4 +50,14 @@ export async function addOpenApiRoutes(app: App): Promise<void> {
       css: [{ filename: 'forestay.css', content: '.topbar { display: none }' }],
     },
   });
+}
+
+/** By what generated clients call an operation: `GET /v1/instances/:guid/backups` is `getInstancesByGuidBackups`. */
+function operationIdOf(method: string, url: string): string {
+  const words =
+    url
+      .replace(/^\/v1\//, '/')
+      .replaceAll('/:', '/by-')
+      .match(/[a-z0-9]+/gi) ?? [];
+  return method.toLowerCase() + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join('');
 }

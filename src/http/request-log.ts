@@ -13,7 +13,7 @@ export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
  * hold secrets.
  */
 export function addRequestLog(app: App): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     // Not onResponse, which is silent about answers that were broken off.
     reply.raw.once('close', () => {
       const fields = {
@@ -28,5 +28,6 @@ export function addRequestLog(app: App): void {
       };
       request.log.info(fields, 'request');
     });
+    done();
   });
 }

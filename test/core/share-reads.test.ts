@@ -18,6 +18,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 test('who asks while a read runs shares the next one, which began after they asked', async () => {
   const { finish, read, begun } = controlled();
   const first = read('a');
+  await settled();
   const waiting = [read('a'), read('a'), read('a')];
   expect(begun()).toBe(1);
   finish[0]!();
@@ -32,14 +33,27 @@ test('who asks while a read runs shares the next one, which began after they ask
   expect(await later).toBe(3);
 });
 
+test('those who ask in the same turn share one read, which begins after they asked', async () => {
+  const { finish, read, begun } = controlled();
+  const together = [read('a'), read('a'), Promise.resolve().then(() => read('a'))];
+  await Promise.resolve();
+  expect(begun()).toBe(0);
+  await settled();
+  finish[0]!();
+  expect(await Promise.all(together)).toEqual([1, 1, 1]);
+  expect(begun()).toBe(1);
+});
+
 test('different keys do not wait for each other, and nothing is remembered', async () => {
   const { finish, read, begun } = controlled();
   const both = [read('a'), read('b')];
+  await settled();
   expect(begun()).toBe(2);
   finish[0]!();
   finish[1]!();
   expect(await Promise.all(both)).toEqual([1, 2]);
   const again = read('a');
+  await settled();
   finish[2]!();
   expect(await again).toBe(3);
 });
@@ -47,6 +61,7 @@ test('different keys do not wait for each other, and nothing is remembered', asy
 test('a read that fails fails for those who share it, and the next one is tried', async () => {
   const { finish, read } = controlled();
   const first = read('a');
+  await settled();
   const second = read('a');
   finish[0]!(new Error('broken'));
   await expect(first).rejects.toThrow('broken');

@@ -15,7 +15,11 @@ interface Document {
     string,
     Record<
       string,
-      { summary?: string; responses: Record<string, { description?: string; content?: object }> }
+      {
+        operationId?: string;
+        summary?: string;
+        responses: Record<string, { description?: string; content?: object }>;
+      }
     >
   >;
   components: { schemas: Record<string, object> };
@@ -64,6 +68,19 @@ test('every reference leads somewhere, every operation says what it does and wha
       expect(JSON.stringify(responses['401'])).toContain(`#/components/schemas/${shape}"`);
     }
   }
+});
+
+test('every operation has an id of its own, made from its method and address', () => {
+  const ids = Object.values(document.paths).flatMap((methods) =>
+    Object.values(methods).map(({ operationId }) => operationId),
+  );
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const id of ids) expect(id).toMatch(/^(?:get|post|put|patch|delete)(?:[A-Z0-9][A-Za-z0-9]*)+$/);
+  expect(document.paths['/v1/instances/{guid}/backups/{id}']).toMatchObject({
+    get: { operationId: 'getInstancesByGuidBackupsById' },
+    delete: { operationId: 'deleteInstancesByGuidBackupsById' },
+  });
+  expect(ids).toContain('postServiceInstancesByGuidBackupsRestore');
 });
 
 test('answers are what the document says', async () => {
