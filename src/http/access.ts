@@ -14,8 +14,9 @@ declare module 'fastify' {
     /** What the route does; the permissions table says who may. Every route must say. */
     action?: Action;
     /**
-     * What the route will read, if that is clear from the address: whoever checks the credential may read it in the same
-     * round trip, for callers with a right. `readAlong` tells what came of it.
+     * What the route will read, where its address says so: the provider may read it in the same round trip as the
+     * credential, for callers with a right on the instance of the address, so it is to be of that instance only. What came
+     * of it is in `principal.along`; the route reads itself where there is nothing.
      */
     along?: (request: FastifyRequest) => Reading<unknown> | undefined;
   }

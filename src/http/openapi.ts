@@ -25,10 +25,8 @@ export async function addOpenApi(app: App, url: string, version: string): Promis
         },
       },
     },
-    transform: ({ schema, url, route }) => ({
-      schema: { operationId: operationIdOf([route.method].flat()[0] ?? '', url), ...schema },
-      url,
-    }),
+    transformObject: (made) =>
+      'openapiObject' in made ? nameOperations(made.openapiObject) : made.swaggerObject,
     refResolver: {
       buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`),
     },
@@ -52,12 +50,31 @@ export async function addOpenApiRoutes(app: App): Promise<void> {
   });
 }
 
-/** By what generated clients call an operation: `GET /v1/instances/:guid/backups` is `getInstancesByGuidBackups`. */
-function operationIdOf(method: string, url: string): string {
+interface Paths {
+  readonly paths?: Record<string, Record<string, object> | undefined>;
+}
+
+/** Gives every operation the name that generated clients call it by. A route may be several: V0's download takes GET and POST. */
+function nameOperations<Document extends object>(document: Document): Document {
+  const { paths = {} } = document as Paths;
+  const named = Object.entries(paths).map(([path, operations = {}]) => [
+    path,
+    Object.fromEntries(
+      Object.entries(operations).map(([method, operation]) => [
+        method,
+        { operationId: operationIdOf(method, path), ...operation },
+      ]),
+    ),
+  ]);
+  return { ...document, paths: Object.fromEntries(named) };
+}
+
+/** `GET /v1/instances/{guid}/backups` is `getInstancesByGuidBackups`. */
+function operationIdOf(method: string, path: string): string {
   const words =
-    url
+    path
       .replace(/^\/v1\//, '/')
-      .replaceAll('/:', '/by-')
+      .replaceAll('/{', '/by-')
       .match(/[a-z0-9]+/gi) ?? [];
   return method.toLowerCase() + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join('');
 }

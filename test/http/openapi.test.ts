@@ -75,7 +75,7 @@ test('every operation has an id of its own, made from its method and address', (
     Object.values(methods).map(({ operationId }) => operationId),
   );
   expect(new Set(ids).size).toBe(ids.length);
-  for (const id of ids) expect(id).toMatch(/^(?:get|post|put|patch|delete)(?:[A-Z0-9][A-Za-z0-9]*)+$/);
+  for (const id of ids) expect(id).toMatch(/^(?:get|head|post|put|patch|delete)(?:[A-Z0-9][A-Za-z0-9]*)+$/);
   expect(document.paths['/v1/instances/{guid}/backups/{id}']).toMatchObject({
     get: { operationId: 'getInstancesByGuidBackupsById' },
     delete: { operationId: 'deleteInstancesByGuidBackupsById' },
