@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ForestayError } from '../../src/core/errors.ts';
 import { findBackupById, listBackups } from '../../src/db/backups.ts';
 import { copiesOf } from '../../src/db/copies.ts';
@@ -33,7 +33,7 @@ describe('copies in secondary stores', () => {
   let stores: ObjectStore[];
   let secondaries: ObjectStore[];
 
-  beforeEach(async () => {
+  beforeAll(async () => {
     stack = new AsyncDisposableStack();
     faults = [{}, {}, {}];
     secondaries = [await makeStore(1), await makeStore(2)];
@@ -47,7 +47,11 @@ describe('copies in secondary stores', () => {
     stores = [...site.context.stores];
     await site.startWorker();
   });
-  afterEach(() => stack.disposeAsync());
+  afterAll(() => stack.disposeAsync());
+  afterEach(() => {
+    for (const each of faults) for (const name of Object.keys(each)) delete each[name as keyof StoreFaults];
+    Object.assign(site.context, { stores });
+  });
 
   async function makeStore(position: number): Promise<ObjectStore> {
     const root = await mkdtemp(path.join(tmpdir(), `secondary-${position}-`));
@@ -142,7 +146,7 @@ describe('copies in secondary stores', () => {
     Object.assign(site.context, { stores });
     await catchUpCopies(site.context, new Date(), never);
     for (const backup of backups) await copied(backup.id);
-    expect(await objectsIn(later, '')).toHaveLength(4);
+    expect(await objectsIn(later, `${backups[0]!.backupId.slice(0, 36)}/`)).toHaveLength(4);
   });
 
   test('a damaged primary copy falls back to a secondary one, in the middle of a restore, and the restore says so', async () => {
@@ -180,7 +184,6 @@ describe('copies in secondary stores', () => {
     const backup = await takeBackup(guid);
     await copied(backup.id);
     away(0);
-    Object.assign(faults[0]!, { onHead: undefined });
     await writeFile(file, 'lost');
     const ended = await restore(guid, backup.id);
     expect(ended.task).toMatchObject({ status: 'done', error: null });
@@ -238,7 +241,8 @@ describe('copies in secondary stores', () => {
       (await states(second.id)).every((status) => status === 'failed' || status === 'deleted'),
     );
     await until('empty stores', async () => {
-      const left = await Promise.all(stores.map((store) => objectsIn(store, '')));
+      const folder = `${first.backupId.slice(0, 36)}/`;
+      const left = await Promise.all(stores.map((store) => objectsIn(store, folder)));
       return left.every((objects) => objects.length === 0);
     });
   });
@@ -254,7 +258,8 @@ describe('copies in secondary stores', () => {
     };
     await expire(site.context, new Date(Date.now() + 48 * hour), never);
     expect((await findBackupById(site.context.db, old.id))!.task.status).toBe('deleted');
-    const counts = () => Promise.all(stores.map(async (store) => (await objectsIn(store, '')).length));
+    const folder = `${old.backupId.slice(0, 36)}/`;
+    const counts = () => Promise.all(stores.map(async (store) => (await objectsIn(store, folder)).length));
     expect(await counts()).toEqual([2, 4, 2]);
     await sweep(site.context, new Date(Date.now() + orphanAgeMs + 1000), never);
     expect(await counts()).toEqual([2, 4, 2]);
