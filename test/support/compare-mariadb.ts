@@ -1,0 +1,79 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type MariadbAddress, quoteMariadb, runMariadb } from './mariadb-client.ts';
+
+/** What a database holds, in a form that is equal when the databases are: compare with `toEqual`. */
+export interface MariadbFingerprint {
+  /** `mariadb-dump --no-data` with routines, triggers and events; one line an entry, so that differences are readable. */
+  readonly definitions: readonly string[];
+  /** Rows and `CHECKSUM TABLE … EXTENDED`, by table. */
+  readonly tables: Readonly<Record<string, string>>;
+  /** What `mariadb-check` finds; empty when all is well. */
+  readonly problems: readonly string[];
+}
+
+/** All of it is read with programs and statements that are not ours, and the password in a file of options. */
+export async function mariadbFingerprint(address: Required<MariadbAddress>): Promise<MariadbFingerprint> {
+  const { database } = address;
+  const rows = await runMariadb<{ name: string }>(
+    address,
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE NOT IN ('VIEW', 'SEQUENCE')
+     ORDER BY TABLE_NAME`,
+    [database],
+  );
+  const tables: Record<string, string> = {};
+  for (const { name } of rows) {
+    const [sum] = await runMariadb<{ Checksum: unknown }>(
+      address,
+      `CHECKSUM TABLE ${quoteMariadb(name)} EXTENDED`,
+    );
+    const [count] = await runMariadb<{ n: number }>(
+      address,
+      `SELECT COUNT(*) AS n FROM ${quoteMariadb(name)}`,
+    );
+    tables[name] = `${count?.n} rows, ${sum?.Checksum}`;
+  }
+  const definitions = await runClient(address, 'mariadb-dump', [
+    '--no-data',
+    '--routines',
+    '--triggers',
+    '--events',
+    '--skip-comments',
+    '--databases',
+    '--',
+    database,
+  ]);
+  const checked =
+    rows.length === 0
+      ? []
+      : await runClient(address, 'mariadb-check', ['--silent', '--check', '--databases', '--', database]);
+  return { definitions, tables, problems: checked };
+}
+
+/** Runs a client program of MariaDB; resolves with the lines it wrote. */
+export async function runClient(
+  { host, port, user, password }: MariadbAddress,
+  program: string,
+  args: readonly string[],
+): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mariadb-client-'));
+  try {
+    const quoted = (text: string) => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+    const file = join(folder, 'options.cnf');
+    await writeFile(
+      file,
+      `[client]\nhost=${host}\nport=${port}\nprotocol=tcp\nuser=${quoted(user)}\npassword=${quoted(password)}\ndefault-character-set=utf8mb4\n`,
+      { mode: 0o600 },
+    );
+    const { stdout } = await promisify(execFile)(program, [`--defaults-file=${file}`, ...args], {
+      maxBuffer: 256 * 1024 * 1024,
+      env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
+    });
+    return stdout.split('\n').filter((line) => line !== '');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
