@@ -9,7 +9,7 @@ export interface MakeOptions {
   readonly passing?: ReadonlyMap<string, string>;
 }
 
-/** Makes one program in a schema; where one of its name is, that goes first. */
+/** Makes one program in a schema, which must be the chosen one (`USE`); where one of its name is, that goes first. */
 export async function makeProgram(
   session: Session,
   program: Program,
@@ -18,7 +18,7 @@ export async function makeProgram(
   await dropProgram(session, schema, program);
   try {
     await session.query(settingsStatement(program));
-    await session.query(createStatement(schema, program, passing?.get(program.trigger?.table ?? '')));
+    await session.query(createStatement(program, passing?.get(program.trigger?.table ?? '')));
   } finally {
     await session.query(usualSettings).catch(() => {});
   }

@@ -36,10 +36,11 @@ export function writePrograms(programs: readonly Program[]): Buffer {
 function forClient(programs: readonly Program[]): string[] {
   const delimiter = `forestay-${randomBytes(8).toString('hex')}`;
   const make = (program: Program) => {
-    const { name, trigger } = program;
-    const create = trigger ? createStatement('', program).replaceAll('``.', '') : program.text;
+    const { name } = program;
     const drop = `DROP ${program.kind} IF EXISTS ${ident(name)}`;
-    return [settingsStatement(program), drop, create].map((statement) => `${statement} ${delimiter}`);
+    return [settingsStatement(program), drop, createStatement(program)].map(
+      (statement) => `${statement} ${delimiter}`,
+    );
   };
   const placeholders = programs
     .filter(({ kind }) => kind === 'VIEW')

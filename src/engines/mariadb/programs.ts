@@ -1,5 +1,5 @@
 import { ForestayError } from '../../core/errors.ts';
-import { account, ident, literal, qualified } from './quote.ts';
+import { account, ident, literal } from './quote.ts';
 import type { Session } from './session.ts';
 
 /** What runs in a database or is computed by it: everything that no table holds. */
@@ -73,19 +73,36 @@ async function readRoutines(session: Session, schema: string): Promise<Program[]
 async function readTriggers(session: Session, schema: string): Promise<Program[]> {
   const rows = await session.query<Record<string, string>>(
     `SELECT TRIGGER_NAME AS name, EVENT_OBJECT_TABLE AS \`table\`, ACTION_TIMING AS timing, EVENT_MANIPULATION AS event,
-            ACTION_STATEMENT AS text, DEFINER AS definer, SQL_MODE AS sql_mode,
-            CHARACTER_SET_CLIENT AS character_set_client, COLLATION_CONNECTION AS collation_connection
+            ACTION_STATEMENT AS statement, DEFINER AS definer
      FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ?
      ORDER BY EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER`,
     [schema],
   );
-  return rows.map(({ name = '', table = '', timing = '', event = '', text = '', definer = '', ...row }) => ({
-    kind: 'TRIGGER' as const,
-    name,
-    text,
-    trigger: { table, timing, event, definer },
-    settings: settingsOf(row),
-  }));
+  const programs: Program[] = [];
+  for (const { name = '', table = '', timing = '', event = '', statement = '', definer = '' } of rows) {
+    const [row = {}] = await session.query<Record<string, string>>(`SHOW CREATE TRIGGER ${ident(name)}`);
+    const text = bodyOf(row['SQL Original Statement'] ?? '') ?? ` ${statement}`;
+    const trigger = { table, timing, event, definer };
+    programs.push({ kind: 'TRIGGER', name, text, trigger, settings: settingsOf(row) });
+  }
+  return programs;
+}
+
+const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|[\\w$\\u0080-\\uffff]+)';
+const dottedName = `${quotedName}(?:\\s*\\.\\s*${quotedName})?`;
+const triggerHead = new RegExp(
+  `^CREATE DEFINER=${quotedName}(?:@${quotedName})? TRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?${dottedName}\\s+(?:BEFORE|AFTER)\\s+` +
+    `(?:INSERT|UPDATE|DELETE)\\s+ON\\s+${dottedName}\\s+FOR\\s+EACH\\s+ROW(?:\\s+(?:FOLLOWS|PRECEDES)\\s+${quotedName})?(?=[\\s(])`,
+  'i',
+);
+
+/**
+ * What a trigger does, as it was written. Where somebody wrote comments between the words before it, what the catalogue
+ * says must do, which is the same with other escapes in texts.
+ */
+function bodyOf(statement: string): string | undefined {
+  const head = triggerHead.exec(statement)?.[0];
+  return head === undefined ? undefined : statement.slice(head.length);
 }
 
 /** Views that refer to what is not there any more cannot be made again, by nobody. */
@@ -124,13 +141,13 @@ function settingsOf(row: Readonly<Record<string, string | null>>): ProgramSettin
   };
 }
 
-/** Which triggers are made before which others on the same table is the order of their list. */
-export function createStatement(schema: string, program: Program, table?: string): string {
-  const { trigger, name, text } = program;
+/** For the schema that is chosen. Which triggers come before which others on the same table is the order of their list. */
+export function createStatement({ trigger, name, text }: Program, table?: string): string {
   if (!trigger) return text;
+  const definer = trigger.definer === '' ? 'CURRENT_USER' : account(trigger.definer);
   return (
-    `CREATE DEFINER=${trigger.definer === '' ? 'CURRENT_USER' : account(trigger.definer)} TRIGGER ${qualified(schema, name)} ${trigger.timing} ${trigger.event} ` +
-    `ON ${qualified(schema, table ?? trigger.table)} FOR EACH ROW ${text}`
+    `CREATE DEFINER=${definer} TRIGGER ${ident(name)} ${trigger.timing} ${trigger.event} ` +
+    `ON ${ident(table ?? trigger.table)} FOR EACH ROW${text}`
   );
 }
 

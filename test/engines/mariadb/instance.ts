@@ -145,7 +145,7 @@ const hostileSql = `CREATE TABLE \`-t "x"'\\\\ü;\n\\\\! touch /tmp/x\n-- forest
     (NULL, NULL), ('\\t\\r\\n\\0\\Z', x'1a'), ('NULL', 'NULL'), ('🦫'';DROP TABLE x;--', '0x00'), ('DELIMITER ;;\\n\\\\! id', ');');
   CREATE TABLE plain (id INT PRIMARY KEY, note TEXT) ENGINE = InnoDB;
   CREATE PROCEDURE \`p ;;\n-- forestay-program: {}\`() SELECT ';;\nDELIMITER ;\n\\\\! id' AS "x";
-  CREATE TRIGGER \`tr "x"'\\\\\` BEFORE INSERT ON plain FOR EACH ROW SET NEW.note = CONCAT(NEW.note, ';;\n-- Forestay backup completed\n');
+  CREATE TRIGGER \`tr "x"'\\\\\` BEFORE INSERT ON \`plain\` FOR EACH ROW SET NEW.note = CONCAT(NEW.note, ';;\n-- Forestay backup completed\n');
   CREATE VIEW \`v "x"'\\\\\` AS SELECT note AS \`a'"b\`, '\\\\' AS c FROM plain;
-  CREATE EVENT \`e "x"'\\\\\` ON SCHEDULE EVERY 1 YEAR COMMENT 'it''s;' DO DELETE FROM plain WHERE note = ';;';
+  CREATE EVENT \`e "x"'\\\\\` ON SCHEDULE EVERY 1 YEAR COMMENT 'it''s;' DO DELETE FROM plain WHERE note = ';';
   INSERT INTO plain VALUES (1, 'a')`;
