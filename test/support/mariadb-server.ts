@@ -85,7 +85,7 @@ async function launch(
     [
       `CREATE OR REPLACE USER admin@'%' IDENTIFIED BY '${password}';`,
       "GRANT ALL PRIVILEGES ON *.* TO admin@'%' WITH GRANT OPTION;",
-      "DELETE FROM mysql.global_priv WHERE User <> 'admin' AND User <> 'mariadb.sys';",
+      "DELETE FROM mysql.global_priv WHERE User IN ('', 'root');",
       'FLUSH PRIVILEGES;',
       '',
     ].join('\n'),

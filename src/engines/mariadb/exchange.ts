@@ -1,3 +1,4 @@
+import { ForestayError } from '../../core/errors.ts';
 import { readTables } from './details.ts';
 import type { Exchange, Passing } from './journal.ts';
 import { journalIn } from './journal.ts';
@@ -5,7 +6,7 @@ import { dropProgram, dropTriggers, makeProgram } from './make-programs.ts';
 import { journalTable, markerTable, passingName } from './names.ts';
 import { type Program, readPrograms } from './programs.ts';
 import { ident, literal, qualified } from './quote.ts';
-import { createSchema } from './schemas.ts';
+import { createSchema, tableExists } from './schemas.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -41,6 +42,10 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
   );
   if (!before) throw new Error('the schema is not there any more');
   const marker = markerTable(ticketId, kind);
+  // Who was frozen for long must not take away what the one who was faster keeps.
+  if (await tableExists(session, outgoing, marker)) {
+    throw new ForestayError('AttemptSuperseded', 'Another attempt of this restore has switched already.');
+  }
   await createSchema(session, outgoing, before);
   await session.query(`CREATE OR REPLACE TABLE ${qualified(incoming, marker)} (a INT) ENGINE = InnoDB`);
   const old = await readPrograms(session, target);

@@ -87,6 +87,8 @@ async function stageAndSwitch(work: Work, session: Session): Promise<RestoreRepo
   work.used.push(terminator.id);
   let switchMs: number;
   try {
+    // The session that loaded may still be on its way out.
+    await getLock(terminator, loadLock(ticket.id), 5);
     ticket.onPhase('switching');
     await ticket.beforeSwitch();
     const startedAt = performance.now();
