@@ -1,6 +1,6 @@
 import { ForestayError } from '../../core/errors.ts';
 import { readTables } from './details.ts';
-import type { Exchange, Passing } from './journal.ts';
+import type { Exchange, Passing, SequenceDefault } from './journal.ts';
 import { journalIn } from './journal.ts';
 import { dropProgram, dropTriggers, makeProgram } from './make-programs.ts';
 import { journalTable, markerTable, passingName } from './names.ts';
@@ -48,6 +48,7 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
   }
   await createSchema(session, outgoing, before);
   await session.query(`CREATE OR REPLACE TABLE ${qualified(incoming, marker)} (a INT) ENGINE = InnoDB`);
+  const defaults = await takeDefaults(session, incoming, target);
   const old = await readPrograms(session, target);
   const exchange: Exchange = {
     ticketId,
@@ -59,6 +60,7 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
     collation: plan.collation,
     leaving: passing(ticketId, 'o', old),
     arriving: passing(ticketId, 'n', programs),
+    defaults,
     programs,
     before: { ...before, programs: old },
   };
@@ -78,7 +80,7 @@ export async function moveTables(session: Session, exchange: Exchange): Promise<
   const renames = (await readTables(session, target)).map(({ name }) =>
     rename(target, name, leaving.has(name) ? target : outgoing, leaving.get(name) ?? name),
   );
-  if (isPlain(exchange) && !(await hasOwnSequences(session, incoming))) {
+  if (isPlain(exchange)) {
     const tables = await readTables(session, incoming);
     renames.push(
       ...tables
@@ -89,8 +91,8 @@ export async function moveTables(session: Session, exchange: Exchange): Promise<
   await session.query(`RENAME TABLE ${[...renames, rename(incoming, marker, outgoing, marker)].join(', ')}`);
 }
 
-function isPlain({ programs, before }: Exchange): boolean {
-  return programs.length === 0 && before.programs.length === 0;
+function isPlain({ programs, defaults, before }: Exchange): boolean {
+  return programs.length + defaults.length + before.programs.length === 0;
 }
 
 /** Steps 2 and 3, or what is left of them. */
@@ -156,34 +158,39 @@ async function dropPrograms(session: Session, { target }: Exchange): Promise<voi
   for (const program of rows) await dropProgram(session, target, program);
 }
 
-/** Defaults of tables name the schema of their sequence: when that has its place, they are told. */
-async function takeSequences(session: Session, exchange: Exchange): Promise<void> {
-  const { target, incoming } = exchange;
-  const sequences = (await readTables(session, incoming)).filter(({ type }) => type === 'SEQUENCE');
-  const away = sequences.map(({ name }) => rename(incoming, name, target, name));
-  const columns = await ownSequences(session, incoming);
-  await renameAll(session, away);
-  for (const { table, column, value } of columns) {
-    const told = value.replaceAll(`${ident(incoming)}.`, () => `${ident(target)}.`);
-    await session.query(
-      `ALTER TABLE ${qualified(incoming, table)} ALTER COLUMN ${ident(column)} SET DEFAULT (${told})`,
-    );
-  }
+/** Sequences come before the tables whose defaults name them. */
+async function takeSequences(session: Session, { target, incoming, defaults }: Exchange): Promise<void> {
+  const tables = await readTables(session, incoming);
+  const sequences = tables.filter(({ type }) => type === 'SEQUENCE');
+  await renameAll(
+    session,
+    sequences.map(({ name }) => rename(incoming, name, target, name)),
+  );
+  for (const { table, column, value } of defaults)
+    if (tables.some(({ name }) => name === table))
+      await session.query(
+        `ALTER TABLE ${qualified(incoming, table)} ALTER COLUMN ${ident(column)} SET DEFAULT (${value})`,
+      );
 }
 
-async function ownSequences(
-  session: Session,
-  schema: string,
-): Promise<{ table: string; column: string; value: string }[]> {
-  return session.query(
+/**
+ * A table cannot be opened once the sequence that its default names is at another place, so these defaults are taken off while
+ * the table is in a schema of its own.
+ */
+async function takeDefaults(session: Session, incoming: string, target: string): Promise<SequenceDefault[]> {
+  const found = await session.query<SequenceDefault>(
     `SELECT TABLE_NAME AS \`table\`, COLUMN_NAME AS \`column\`, COLUMN_DEFAULT AS value FROM information_schema.COLUMNS
      WHERE TABLE_SCHEMA = ? AND COLUMN_DEFAULT REGEXP '(next|last)val[(]' AND LOCATE(?, COLUMN_DEFAULT) > 0`,
-    [schema, `${ident(schema)}.`],
+    [incoming, `${ident(incoming)}.`],
   );
-}
-
-async function hasOwnSequences(session: Session, schema: string): Promise<boolean> {
-  return (await ownSequences(session, schema)).length > 0;
+  for (const { table, column } of found)
+    await session.query(
+      `ALTER TABLE ${qualified(incoming, table)} ALTER COLUMN ${ident(column)} DROP DEFAULT`,
+    );
+  return found.map(({ value, ...rest }) => ({
+    ...rest,
+    value: value.replaceAll(`${ident(incoming)}.`, () => `${ident(target)}.`),
+  }));
 }
 
 /** Tables that are yet to come. */

@@ -17,6 +17,8 @@ export interface Exchange {
   readonly leaving: readonly Passing[];
   /** Tables that get triggers, which they need to get in the schema before they are seen. */
   readonly arriving: readonly Passing[];
+  /** Defaults of coming tables that take numbers from a sequence of the schema, whose name they can say only there. */
+  readonly defaults: readonly SequenceDefault[];
   readonly charset: string;
   readonly collation: string;
   readonly programs: readonly Program[];
@@ -31,6 +33,13 @@ export interface Exchange {
 export interface Passing {
   readonly name: string;
   readonly passing: string;
+}
+
+export interface SequenceDefault {
+  readonly table: string;
+  readonly column: string;
+  /** An expression. */
+  readonly value: string;
 }
 
 type Entry =

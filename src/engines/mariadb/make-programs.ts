@@ -136,7 +136,8 @@ function inSchema(program: Program, from: string, to: string): Program {
   return { ...program, text };
 }
 
-const definer = /^(CREATE (?:ALGORITHM=[A-Z]+ )?)DEFINER=((?:`(?:[^`]|``)*`)(?:@`(?:[^`]|``)*`)?)/s;
+const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")';
+const definer = new RegExp(`^(CREATE (?:ALGORITHM=[A-Z]+ )?)DEFINER=(${quotedName}(?:@${quotedName})?)`);
 
 function definerOf({ text, trigger }: Program): string | undefined {
   return trigger?.definer ?? definer.exec(text)?.[2];

@@ -32,9 +32,10 @@ export function writePrograms(programs: readonly Program[]): Buffer {
   );
 }
 
-/** A delimiter that is in none of the statements. Views that need others that come later are made in a second go. */
+/** A delimiter that is in none of the statements. */
 function forClient(programs: readonly Program[]): string[] {
-  const delimiter = `forestay-${randomBytes(8).toString('hex')}`;
+  // The client takes no longer ones.
+  const delimiter = `fs-${randomBytes(5).toString('hex')}`;
   const make = (program: Program) => {
     const { name } = program;
     const drop = `DROP ${program.kind} IF EXISTS ${ident(name)}`;
@@ -42,10 +43,21 @@ function forClient(programs: readonly Program[]): string[] {
       (statement) => `${statement} ${delimiter}`,
     );
   };
-  const placeholders = programs
-    .filter(({ kind }) => kind === 'VIEW')
-    .map(({ name }) => `DROP TABLE IF EXISTS ${ident(name)} ${delimiter}`);
-  return [`DELIMITER ${delimiter}`, ...placeholders, ...programs.flatMap(make), 'DELIMITER ;'];
+  return [`DELIMITER ${delimiter}`, ...inOrder(programs).flatMap(make), 'DELIMITER ;'];
+}
+
+/** A view comes after those that it may refer to: the server writes all names in backticks. */
+function inOrder(programs: readonly Program[]): Program[] {
+  const ordered = programs.filter(({ kind }) => kind !== 'VIEW' && kind !== 'EVENT');
+  let waiting = programs.filter(({ kind }) => kind === 'VIEW');
+  while (waiting.length > 0) {
+    const needs = ({ name, text }: Program) =>
+      waiting.some((other) => other.name !== name && text.includes(ident(other.name)));
+    const next = waiting.find((view) => !needs(view)) ?? waiting[0]!;
+    ordered.push(next);
+    waiting = waiting.filter((view) => view !== next);
+  }
+  return [...ordered, ...programs.filter(({ kind }) => kind === 'EVENT')];
 }
 
 const ProgramSchema = Type.Object({
@@ -91,13 +103,19 @@ function parsed(text: string): unknown {
 /** The statements of `SHOW CREATE` name what they make without a schema: it is made in the one that is chosen. */
 function isWhatItSays({ kind, name, text, trigger }: Program): boolean {
   if (kind === 'TRIGGER') return trigger !== undefined;
-  const quotedName = '`(?:[^`]|``)*`';
+  // With double quotes where it was made under ANSI_QUOTES.
+  const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")';
   const head = new RegExp(
-    `^CREATE (?:ALGORITHM=[A-Z]+ )?(?:DEFINER=(?:${quotedName}(?:@${quotedName})?) )?(?:SQL SECURITY [A-Z]+ )?(?:AGGREGATE )?${kind} (?:IF NOT EXISTS )?(?:(${quotedName})|([A-Za-z0-9_$]+))(?![\`.\\s]*\\.)`,
+    `^CREATE (?:ALGORITHM=[A-Z]+ )?(?:DEFINER=(?:${quotedName}(?:@${quotedName})?) )?(?:SQL SECURITY [A-Z]+ )?(?:AGGREGATE )?${kind} (?:IF NOT EXISTS )?(?:(${quotedName})|([A-Za-z0-9_$]+))(?!\\s*\\.)`,
     's',
   );
   const match = head.exec(text);
   if (!match) return false;
-  const found = match[1] === undefined ? match[2] : match[1].slice(1, -1).replaceAll('``', '`');
+  const found = match[1] === undefined ? match[2] : unquoted(match[1]);
   return found === name;
+}
+
+function unquoted(name: string): string {
+  const quote = name.charAt(0);
+  return name.slice(1, -1).replaceAll(quote + quote, quote);
 }

@@ -14,7 +14,7 @@ import { planRestore } from './plan.ts';
 import type { Program } from './programs.ts';
 import { createSchema, dropSchema, tableExists } from './schemas.ts';
 import { openSession, type Session, withSession } from './session.ts';
-import { finishOrPutBack, settleRestore } from './settle.ts';
+import { finishOrPutBack, settleIn } from './settle.ts';
 import { switchTables } from './switch.ts';
 
 /** Restores a backup; see docs/engines/mariadb.md for how, and what it promises. */
@@ -108,21 +108,35 @@ async function switchOver(
   terminator: Session,
   exchange: Parameters<typeof switchTables>[2],
 ): Promise<void> {
+  let reason: Error | undefined;
   try {
     await switchTables(session, terminator, exchange, signal);
-    if (await finishOrPutBack(session, target, ticket.id)) return;
+    reason = await finishOrPutBack(session, target, ticket.id);
   } catch (error) {
-    // What became of it, the server can tell; who ended the session may have finished it, too.
     if (!isLostConnection(error) || signal.aborted) throw error;
-    const settled = await settleRestore(target, ticket.id, AbortSignal.timeout(cleanUpMs)).catch(
-      () => undefined,
-    );
-    if (settled === 'switched') return;
+    if (await isSwitched(target, ticket.id)) return;
     throw error;
   }
-  throw new ForestayError('ToolFailed', 'Something of the backup could not be made; the old data is back.', {
+  if (!reason) return;
+  throw new ForestayError('ToolFailed', `${reason.message} The old data is back.`, {
     hint: 'Compare the rights of the user on the database with those that docs/engines/mariadb.md lists.',
+    cause: reason,
   });
+}
+
+/**
+ * What became of a switch whose connection was lost, the server can tell, and it is finished where it was begun. Whoever else
+ * is at work on the restore by now is not disturbed: then this attempt has failed.
+ */
+async function isSwitched(target: Target, ticketId: string): Promise<boolean> {
+  try {
+    return await withSession(target, { signal: AbortSignal.timeout(cleanUpMs) }, async (session) => {
+      if (!(await getLock(session, mainLock(ticketId), 5))) return false;
+      return (await settleIn(session, target, ticketId)) === 'switched';
+    });
+  } catch {
+    return false;
+  }
 }
 
 async function loadBeside(work: Work, maxAllowedPacket: number, source: string): Promise<Program[]> {

@@ -1,5 +1,5 @@
 import type { Target } from './connection.ts';
-import { isLostConnection, translating } from './errors.ts';
+import { isLostConnection, translateError, translating } from './errors.ts';
 import { finishExchange } from './exchange.ts';
 import { journalIn } from './journal.ts';
 import { takeOver } from './locks.ts';
@@ -37,7 +37,7 @@ export async function settleIn(
     await putBack(session, target, ticketId, never);
   else await dropSchema(session, undone);
   let switched = await tableExists(session, kept, markerTable(ticketId, 'switched'));
-  if (switched) switched = await finishOrPutBack(session, target, ticketId);
+  if (switched) switched = (await finishOrPutBack(session, target, ticketId)) === undefined;
   else await dropSchema(session, kept);
   for (const schema of await schemasWith(session, stagingPrefix(ticketId))) await dropSchema(session, schema);
   return switched ? 'switched' : 'clean';
@@ -45,17 +45,24 @@ export async function settleIn(
 
 const never = new AbortController().signal;
 
-/** What was tried before the switch can hardly fail after it; where it does, the old tables come back. */
-export async function finishOrPutBack(session: Session, target: Target, ticketId: string): Promise<boolean> {
+/**
+ * What was tried before the switch can hardly fail after it; where it does, the old tables come back, and this resolves with
+ * the reason.
+ */
+export async function finishOrPutBack(
+  session: Session,
+  target: Target,
+  ticketId: string,
+): Promise<Error | undefined> {
   const found = await journalIn(session, keptName(ticketId), journalTable(ticketId)).read();
   if (!found) throw new Error('the journal of the restore is empty');
-  if (found.done) return true;
+  if (found.done) return undefined;
   try {
     await finishExchange(session, found.exchange);
-    return true;
+    return undefined;
   } catch (error) {
     if (isLostConnection(error)) throw error;
     await putBack(session, target, ticketId, never);
-    return false;
+    return translateError(error, 'Something of the backup could not be made');
   }
 }

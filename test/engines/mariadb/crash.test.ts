@@ -94,7 +94,10 @@ test.for(['start', 'bytes', 'switch'] as const)(
     const ended = nextMessage(worker);
     worker.kill('SIGCONT');
     worker.send('go');
-    expect(await ended).toMatch(step === 'start' ? /^failed AttemptSuperseded/ : /^failed Instance/);
+    // Who had only to switch finds that another has; the others find their sessions or staging gone.
+    expect(await ended).toMatch(
+      { start: /^failed AttemptSuperseded/, bytes: /^failed Instance/, switch: /^done$/ }[step],
+    );
     expect(await instance.fingerprint()).toEqual(after);
     expect(await settle()).toBe('switched');
   },

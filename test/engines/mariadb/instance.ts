@@ -24,6 +24,7 @@ export interface MariadbInstance extends InstanceFixture {
   admin<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
   asUser<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
   readonly address: Required<MariadbAddress>;
+  readonly userAddress: Required<MariadbAddress>;
   /** With everything a backup could lose. */
   fillWithEverything(): Promise<void>;
 }
@@ -62,6 +63,7 @@ export async function makeMariadbInstance(
     database,
     user,
     address,
+    userAddress,
     admin,
     asUser,
     wrong: {
