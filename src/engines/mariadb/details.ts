@@ -11,6 +11,8 @@ export const DetailsSchema = Type.Object({
   serverVersion: Type.String(),
   /** Of mariadb-dump. */
   toolVersion: Type.String(),
+  /** `user@host` that made the backup: what it had defined is defined by whoever restores. */
+  account: Type.String(),
   charset: Type.String(),
   collation: Type.String(),
   /** Tables and sequences: where there were some, a restore without any did not happen. */
@@ -72,8 +74,8 @@ export function describeCounts(counts: Readonly<Record<string, number>>): string
 
 export function detailsOf(
   place: Place,
-  rest: Omit<Details, 'flavor' | 'serverVersion' | 'charset' | 'collation'>,
+  rest: Omit<Details, 'flavor' | 'serverVersion' | 'account' | 'charset' | 'collation'>,
 ): Details {
-  const { flavor, version, charset, collation } = place;
-  return { flavor, serverVersion: version, charset, collation, ...rest };
+  const { flavor, version, account, charset, collation } = place;
+  return { flavor, serverVersion: version, account, charset, collation, ...rest };
 }

@@ -37,7 +37,7 @@ export async function dropProgram(
 }
 
 /** Numbers of errors by which the server says that what a view needs is not there (yet). */
-const notThere: ReadonlySet<number> = new Set([1054, 1146, 1305, 1356]);
+export const notThere: ReadonlySet<number> = new Set([1054, 1146, 1305, 1356, 1449]);
 const noRightToDefiner = 1227;
 
 export interface Tried {
@@ -47,6 +47,14 @@ export interface Tried {
   readonly notKept: string[];
 }
 
+export interface TryOptions {
+  readonly schema: string;
+  readonly source: string;
+  readonly target: string;
+  /** Who made the backup: at another place another user has this one's part. */
+  readonly account: { readonly source: string; readonly target: string };
+}
+
 /**
  * Makes all programs in a schema of their own tables, and so finds out what the server and the user's rights allow before
  * anything is changed. Resolves with the programs as they are to be made in `target`. Throws where one cannot be made.
@@ -54,22 +62,23 @@ export interface Tried {
 export async function tryPrograms(
   session: Session,
   programs: readonly Program[],
-  { schema, source, target }: { readonly schema: string; readonly source: string; readonly target: string },
+  { schema, source, target, account }: TryOptions,
 ): Promise<Tried> {
   await session.query(`USE ${ident(schema)}`);
   const made: Program[] = [];
   const notKept: string[] = [];
   const attempt = async (program: Program) => {
-    let given = program;
+    const isOwn = account.source !== account.target && accountOf(program) === account.source;
+    let given = isOwn ? withoutDefiner(program) : program;
     const trial = () => makeProgram(session, asTrial(inSchema(given, source, schema)), { schema });
     try {
       await trial();
     } catch (error) {
-      if (errorNumber(error) !== noRightToDefiner || definerOf(program) === undefined) throw error;
+      if (errorNumber(error) !== noRightToDefiner || isOwn || accountOf(program) === undefined) throw error;
       given = withoutDefiner(program);
       await trial();
       notKept.push(
-        `The ${what(program)} was defined by ${definerOf(program)}, which this user may not give: it is the definer now (SET USER).`,
+        `The ${what(program)} was defined by ${accountOf(program)}, which this user may not give: it is the definer now (SET USER).`,
       );
     }
     made.push(inSchema(given, source, target));
@@ -87,8 +96,7 @@ export async function tryPrograms(
       });
     }
     if (later.length === waiting.length) {
-      for (const { name } of later)
-        notKept.push(`The view ${name} was left out: it refers to something that is not there.`);
+      notKept.push(...later.map(leftOut));
       break;
     }
     waiting = later;
@@ -96,6 +104,10 @@ export async function tryPrograms(
   for (const program of programs) if (program.kind === 'EVENT') await attempt(program);
   await dropTriggers(session, schema);
   return { programs: made, notKept };
+}
+
+export function leftOut({ name }: Program): string {
+  return `The view ${name} was left out: it refers to something that is not there, or its definer lacks a right or is not there.`;
 }
 
 const what = ({ kind, name }: Program) => `${kind.toLowerCase()} ${name}`;
@@ -139,8 +151,14 @@ function inSchema(program: Program, from: string, to: string): Program {
 const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")';
 const definer = new RegExp(`^(CREATE (?:ALGORITHM=[A-Z]+ )?)DEFINER=(${quotedName}(?:@${quotedName})?)`);
 
-function definerOf({ text, trigger }: Program): string | undefined {
-  return trigger?.definer ?? definer.exec(text)?.[2];
+/** `user@host` */
+function accountOf({ text, trigger }: Program): string | undefined {
+  if (trigger) return trigger.definer;
+  const found = definer.exec(text)?.[2];
+  return found?.replaceAll(new RegExp(quotedName, 'g'), (name) => {
+    const quote = name.charAt(0);
+    return name.slice(1, -1).replaceAll(quote + quote, quote);
+  });
 }
 
 function withoutDefiner(program: Program): Program {

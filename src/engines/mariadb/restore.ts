@@ -71,6 +71,7 @@ async function stageAndSwitch(work: Work, session: Session): Promise<RestoreRepo
     schema: staging,
     source: details.database,
     target: target.database,
+    account: { source: details.account, target: plan.place.account },
   });
   if (signal.aborted) throw abortError(signal);
   const exchange = await prepareExchange(session, {
@@ -92,7 +93,7 @@ async function stageAndSwitch(work: Work, session: Session): Promise<RestoreRepo
     ticket.onPhase('switching');
     await ticket.beforeSwitch();
     const startedAt = performance.now();
-    await switchOver(work, session, terminator, exchange);
+    tried.notKept.push(...(await switchOver(work, session, terminator, exchange)));
     switchMs = Math.round(performance.now() - startedAt);
   } finally {
     await terminator.close();
@@ -107,20 +108,20 @@ async function switchOver(
   session: Session,
   terminator: Session,
   exchange: Parameters<typeof switchTables>[2],
-): Promise<void> {
-  let reason: Error | undefined;
+): Promise<readonly string[]> {
+  let outcome: Error | readonly string[];
   try {
     await switchTables(session, terminator, exchange, signal);
-    reason = await finishOrPutBack(session, target, ticket.id);
+    outcome = await finishOrPutBack(session, target, ticket.id);
   } catch (error) {
     if (!isLostConnection(error) || signal.aborted) throw error;
-    if (await isSwitched(target, ticket.id)) return;
+    if (await isSwitched(target, ticket.id)) return [];
     throw error;
   }
-  if (!reason) return;
-  throw new ForestayError('ToolFailed', `${reason.message} The old data is back.`, {
+  if (!(outcome instanceof Error)) return outcome;
+  throw new ForestayError('ToolFailed', `${outcome.message} The old data is back.`, {
     hint: 'Compare the rights of the user on the database with those that docs/engines/mariadb.md lists.',
-    cause: reason,
+    cause: outcome,
   });
 }
 

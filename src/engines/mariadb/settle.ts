@@ -37,7 +37,7 @@ export async function settleIn(
     await putBack(session, target, ticketId, never);
   else await dropSchema(session, undone);
   let switched = await tableExists(session, kept, markerTable(ticketId, 'switched'));
-  if (switched) switched = (await finishOrPutBack(session, target, ticketId)) === undefined;
+  if (switched) switched = !((await finishOrPutBack(session, target, ticketId)) instanceof Error);
   else await dropSchema(session, kept);
   for (const schema of await schemasWith(session, stagingPrefix(ticketId))) await dropSchema(session, schema);
   return switched ? 'switched' : 'clean';
@@ -47,19 +47,18 @@ const never = new AbortController().signal;
 
 /**
  * What was tried before the switch can hardly fail after it; where it does, the old tables come back, and this resolves with
- * the reason.
+ * the reason; otherwise with what was left out, a sentence each.
  */
 export async function finishOrPutBack(
   session: Session,
   target: Target,
   ticketId: string,
-): Promise<Error | undefined> {
+): Promise<Error | readonly string[]> {
   const found = await journalIn(session, keptName(ticketId), journalTable(ticketId)).read();
   if (!found) throw new Error('the journal of the restore is empty');
-  if (found.done) return undefined;
+  if (found.done) return [];
   try {
-    await finishExchange(session, found.exchange);
-    return undefined;
+    return await finishExchange(session, found.exchange);
   } catch (error) {
     if (isLostConnection(error)) throw error;
     await putBack(session, target, ticketId, never);
