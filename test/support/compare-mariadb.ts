@@ -48,7 +48,11 @@ export async function mariadbFingerprint(address: Required<MariadbAddress>): Pro
     rows.length === 0
       ? []
       : await runClient(address, 'mariadb-check', ['--silent', '--check', '--databases', '--', database]);
-  return { definitions: [...definitions, ...(await programsOf(address))], tables, problems: checked };
+  // A table that is renamed is written anew into its triggers, with the quotes of their sql_mode.
+  const alike = definitions.map((line) =>
+    line.replace(/ ON "([^"`]*)" FOR EACH ROW/, ' ON `$1` FOR EACH ROW'),
+  );
+  return { definitions: [...alike, ...(await programsOf(address))], tables, problems: checked };
 }
 
 /** mariadb-dump never ends with events that hold two semicolons, and finds no database that has a backtick in its name. */
