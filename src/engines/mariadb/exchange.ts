@@ -1,4 +1,5 @@
 import { ForestayError } from '../../core/errors.ts';
+import { addKeys, type DanglingKey, dropKeys, readDangling } from './dangling.ts';
 import { readTables } from './details.ts';
 import { errorNumber } from './errors.ts';
 import type { Exchange, Passing, SequenceDefault } from './journal.ts';
@@ -31,6 +32,8 @@ export interface ExchangePlan {
   readonly charset: string;
   readonly collation: string;
   readonly programs: readonly Program[];
+  /** Those of an exchange that is undone: they were taken off then. */
+  readonly dangling?: readonly DanglingKey[];
 }
 
 /** Prepares an exchange, which changes nothing yet. */
@@ -50,6 +53,9 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
   await createSchema(session, outgoing, before);
   await session.query(`CREATE OR REPLACE TABLE ${qualified(incoming, marker)} (a INT) ENGINE = InnoDB`);
   const defaults = await takeDefaults(session, incoming, target);
+  const dangling = [...(plan.dangling ?? []), ...(await readDangling(session, incoming))];
+  await session.query('SET SESSION foreign_key_checks = 0');
+  await dropKeys(session, incoming, dangling);
   const old = await readPrograms(session, target);
   const exchange: Exchange = {
     ticketId,
@@ -62,8 +68,9 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
     leaving: passing(ticketId, 'o', old),
     arriving: passing(ticketId, 'n', programs),
     defaults,
+    dangling,
     programs,
-    before: { ...before, programs: old },
+    before: { ...before, programs: old, dangling: await readDangling(session, target) },
   };
   await journalIn(session, outgoing, journalTable(ticketId)).write(exchange);
   return exchange;
@@ -92,8 +99,9 @@ export async function moveTables(session: Session, exchange: Exchange): Promise<
   await session.query(`RENAME TABLE ${[...renames, rename(incoming, marker, outgoing, marker)].join(', ')}`);
 }
 
-function isPlain({ programs, defaults, before }: Exchange): boolean {
-  return programs.length + defaults.length + before.programs.length === 0;
+function isPlain({ programs, defaults, dangling, before }: Exchange): boolean {
+  const { length } = [...programs, ...defaults, ...dangling, ...before.programs, ...before.dangling];
+  return length === 0;
 }
 
 /** Steps 2 and 3, or what is left of them. Resolves with what was left out after all, a sentence each. */
@@ -102,6 +110,7 @@ export async function finishExchange(session: Session, exchange: Exchange): Prom
   await session.query('SET SESSION foreign_key_checks = 0');
   await session.query(`USE ${ident(target)}`);
   await sendAway(session, exchange);
+  await dropKeys(session, outgoing, exchange.before.dangling);
   await dropPrograms(session, exchange);
   const { charset, collation } = exchange;
   await session.query(
@@ -131,6 +140,7 @@ export async function finishExchange(session: Session, exchange: Exchange): Prom
     ...waiting.filter((name) => !arriving.has(name)).map((name) => rename(incoming, name, target, name)),
     ...stillHidden.map(({ name, passing: hiddenName }) => rename(target, hiddenName, target, name)),
   ]);
+  await addKeys(session, target, exchange.dangling);
   const lost: string[] = [];
   for (const program of exchange.programs)
     if (/^(VIEW|EVENT)$/.test(program.kind))

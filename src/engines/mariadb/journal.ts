@@ -1,3 +1,4 @@
+import type { DanglingKey } from './dangling.ts';
 import type { Program } from './programs.ts';
 import { qualified } from './quote.ts';
 import type { Session } from './session.ts';
@@ -19,6 +20,8 @@ export interface Exchange {
   readonly arriving: readonly Passing[];
   /** Defaults of coming tables that take numbers from a sequence of the schema, whose name they can say only there. */
   readonly defaults: readonly SequenceDefault[];
+  /** Foreign keys of coming tables that refer to nothing, and were taken off. */
+  readonly dangling: readonly DanglingKey[];
   readonly charset: string;
   readonly collation: string;
   readonly programs: readonly Program[];
@@ -27,6 +30,7 @@ export interface Exchange {
     readonly charset: string;
     readonly collation: string;
     readonly programs: readonly Program[];
+    readonly dangling: readonly DanglingKey[];
   };
 }
 
