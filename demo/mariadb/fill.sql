@@ -42,7 +42,7 @@ CREATE TABLE orders (
   customer INT NOT NULL,
   state SET('paid', 'sent', 'gave it back') NOT NULL,
   ordered_at TIMESTAMP(3) NOT NULL,
-  lines INT NOT NULL DEFAULT 0,
+  line_count INT NOT NULL DEFAULT 0,
   KEY (ordered_at),
   FOREIGN KEY (customer) REFERENCES customers (id) ON DELETE CASCADE
 );
@@ -63,7 +63,7 @@ CREATE TABLE order_lines (
 INSERT INTO order_lines SELECT o.seq, l.seq, 1 + FLOOR(RAND(o.seq * 10 + l.seq) * %products%), 1 + o.seq % 9,
   IF(o.seq % 3 = 0, CONCAT('please ', MD5(o.seq), ' or ', MD5(o.seq * l.seq)), NULL)
 FROM seq_1_to_%orders% o JOIN seq_1_to_3 l WHERE l.seq <= 1 + o.seq % 3;
-UPDATE orders SET lines = 1 + id % 3;
+UPDATE orders SET line_count = 1 + id % 3;
 
 -- step: events
 CREATE TABLE `Lager Süd 東京` (id BIGINT, at DATE NOT NULL, what VARCHAR(500) NOT NULL, digest BINARY(32) NOT NULL, PRIMARY KEY (id, at))
@@ -74,8 +74,8 @@ INSERT INTO `Lager Süd 東京` SELECT seq, '2023-01-01' + INTERVAL seq % 1400 D
 -- step: triggers, routines, views and events
 CREATE FUNCTION lines_of(wanted INT) RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM order_lines WHERE order_id = wanted);
 CREATE PROCEDURE `give back`(IN wanted INT) UPDATE orders SET state = 'gave it back' WHERE id = wanted;
-CREATE TRIGGER `count lines` AFTER INSERT ON `order_lines` FOR EACH ROW UPDATE orders SET lines = lines + 1 WHERE id = NEW.order_id;
-CREATE TRIGGER `uncount lines` AFTER DELETE ON `order_lines` FOR EACH ROW UPDATE orders SET lines = lines - 1 WHERE id = OLD.order_id;
+CREATE TRIGGER `count lines` AFTER INSERT ON `order_lines` FOR EACH ROW UPDATE orders SET line_count = line_count + 1 WHERE id = NEW.order_id;
+CREATE TRIGGER `uncount lines` AFTER DELETE ON `order_lines` FOR EACH ROW UPDATE orders SET line_count = line_count - 1 WHERE id = OLD.order_id;
 CREATE VIEW turnover AS SELECT o.id, SUM(l.quantity * p.gross) AS gross FROM orders o JOIN order_lines l ON l.order_id = o.id JOIN products p ON p.id = l.product GROUP BY o.id;
 CREATE VIEW `best orders` AS SELECT * FROM turnover ORDER BY gross DESC LIMIT 100;
 CREATE EVENT `forget old moves` ON SCHEDULE EVERY 1 DAY STARTS '2035-01-01' DO DELETE FROM `Lager Süd 東京` WHERE at < NOW() - INTERVAL 20 YEAR;
