@@ -45,7 +45,7 @@ type Mode = 'statement' | 'rows' | 'programs' | 'client';
 
 /** A window on the bytes that is as large as the largest statement. */
 class Reader {
-  #buffer = Buffer.allocUnsafeSlow(4 * 1024 * 1024);
+  #buffer = Buffer.allocUnsafeSlow(1024 * 1024);
   #start = 0;
   #end = 0;
   /** Up to where the statement has been looked at. */
