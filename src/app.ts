@@ -13,6 +13,7 @@ import { identifySite, knownStoreId, rememberStore } from './db/site.ts';
 import { createCommandEngine } from './engines/command/engine.ts';
 import type { Engine } from './engines/engine.ts';
 import { createFilesEngine } from './engines/files/engine.ts';
+import { createMariadbEngine } from './engines/mariadb/engine.ts';
 import { createPostgresqlEngine } from './engines/postgresql/engine.ts';
 import { createRabbitmqEngine } from './engines/rabbitmq/engine.ts';
 import { createRedisEngine } from './engines/redis/engine.ts';
@@ -42,6 +43,7 @@ import { letGrow } from './young-generation.ts';
 function makeEngines(config: Config): ReadonlyMap<string, Engine> {
   const engines = [
     createPostgresqlEngine({ toolDirs: config.toolDirs }),
+    createMariadbEngine({ toolDirs: config.toolDirs }),
     createFilesEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),
     createCommandEngine({ file: config.commandsFile }),
     createSqliteEngine({ roots: config.filesRoots, forbidden: ownFolders(config) }),

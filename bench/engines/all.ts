@@ -1,10 +1,11 @@
 import { filesRival } from './files.ts';
+import { mariadbRival } from './mariadb.ts';
 import { postgresqlRival } from './postgresql.ts';
 import { redisRival } from './redis.ts';
 import type { EngineRival } from './rival.ts';
 
 /** One line for each engine. */
-export const rivals: readonly EngineRival[] = [postgresqlRival, filesRival, redisRival];
+export const rivals: readonly EngineRival[] = [postgresqlRival, mariadbRival, filesRival, redisRival];
 
 /** Those of the names, or all. Throws what `wrong` makes of a sentence for an unknown name. */
 export function chooseRivals(

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startSiteProcess, temporaryFolder } from '../support/site-process.ts';
 import { v1Client } from '../support/v1-client.ts';
+import { mariadb } from './engines/mariadb.ts';
 import { rabbitmq } from './engines/rabbitmq.ts';
 import { redis } from './engines/redis.ts';
 
@@ -20,7 +21,7 @@ interface RecoverableEngine {
   }>;
 }
 
-const engines: readonly RecoverableEngine[] = [rabbitmq, redis];
+const engines: readonly RecoverableEngine[] = [mariadb, redis, rabbitmq];
 const key = 'the key that the user of the lost site set';
 
 describe.each(engines)('promise 6, $engine: the store is enough', ({ engine, startServer }) => {

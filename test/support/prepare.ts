@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { findMariadbServer } from './mariadb-server.ts';
 import { findServerBinaries } from './postgres-server.ts';
 import { rabbitmqMissing } from './rabbitmq-server.ts';
 import { hasRedis } from './redis-server.ts';
@@ -31,9 +32,17 @@ export const openssl: Requirement = {
   isMet: () => onPath('openssl'),
 };
 
+/** What the demo with MariaDB needs. */
+export const mariadb: Requirement = {
+  what: 'MariaDB server and client',
+  packages: ['mariadb-server', 'mariadb-client'],
+  isMet: () => findMariadbServer() !== undefined && onPath('mariadb-dump') && onPath('mariadb-check'),
+};
+
 /** One row per need; engines and stores that test against another real server add theirs. */
 const requirements: readonly Requirement[] = [
   postgresql,
+  mariadb,
   openssl,
   {
     what: 'SQLite, for the engines sqlite and command',

@@ -1,0 +1,106 @@
+import type { Readable } from 'node:stream';
+import { ForestayError } from '../../core/errors.ts';
+import { untilAborted } from '../../pipeline/until-aborted.ts';
+import { insertInPieces } from './large-row.ts';
+import { readProgram } from './program-script.ts';
+import type { Program } from './programs.ts';
+import { ident } from './quote.ts';
+import { readScript } from './script.ts';
+import type { Session } from './session.ts';
+
+export interface LoadOptions {
+  /** The schema that takes the tables, and that which they come from. */
+  readonly schema: string;
+  readonly source: string;
+  readonly maxAllowedPacket: number;
+  readonly signal: AbortSignal;
+}
+
+/** What every script of mariadb-dump sets before it begins; the tables are checked by nobody while they come. */
+const settings =
+  "SET SESSION foreign_key_checks = 0, unique_checks = 0, time_zone = '+00:00', sql_notes = 0, autocommit = 0";
+
+/** Bytes of rows after which they are committed. */
+const commitEvery = 64 * 1024 * 1024;
+
+/**
+ * Reads a backup to its end, runs what makes and fills tables in the schema, and resolves with its programs, which are not
+ * made yet. The session is of no other use afterwards.
+ */
+export async function load(
+  bytes: Readable,
+  session: Session,
+  { schema, source, maxAllowedPacket, signal }: LoadOptions,
+): Promise<Program[]> {
+  await session.query(`USE ${ident(schema)}`);
+  await session.query(settings);
+  // From MariaDB 10.11 on; tables with a history are written with it.
+  await session.query('SET SESSION system_versioning_insert_history = 1').catch(() => {});
+  await session.speakBytes();
+  const programs: Program[] = [];
+  let uncommitted = 0;
+  for await (const part of readScript(untilAborted(bytes, signal))) {
+    switch (part.kind) {
+      case 'rows':
+        if (part.sql.length + packetOverhead > maxAllowedPacket)
+          await insertInPieces(session, part.sql, maxAllowedPacket);
+        else await session.query(part.sql);
+        uncommitted += part.sql.length;
+        if (uncommitted > commitEvery) {
+          await session.query('COMMIT');
+          uncommitted = 0;
+        }
+        break;
+      case 'table':
+        await session.query(withOwnSequences(part.sql, source, schema));
+        break;
+      case 'sequence':
+      case 'value':
+        await session.query(part.sql);
+        break;
+      case 'program line': {
+        const program = readProgram(part.line);
+        if (program) programs.push(program);
+        break;
+      }
+      default:
+        part satisfies never;
+    }
+  }
+  await session.query('COMMIT');
+  return programs;
+}
+
+const packetOverhead = 1024;
+
+export const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
+
+/** Defaults that take numbers from a sequence name its schema; as long as they are staged, that is the staging one. */
+function withOwnSequences(sql: string, source: string, schema: string): string {
+  if (!/\b(?:next|last)val\(/i.test(sql)) return sql;
+  return replaceOutsideTexts(
+    sql,
+    `(\`${latin1(source).replaceAll('`', '``')}\`.`,
+    `(${latin1(ident(schema))}.`,
+  );
+}
+
+/** Replaces what stands in no string constant. */
+export function replaceOutsideTexts(sql: string, from: string, to: string): string {
+  return sql
+    .split(/('(?:[^'\\]|\\[\s\S]|'')*')/)
+    .map((piece, index) => (index % 2 === 0 ? piece.replaceAll(from, () => to) : piece))
+    .join('');
+}
+
+/** A tool that only says it succeeded must not empty the instance. */
+export function refuseIncomplete(
+  found: { readonly tables: number; readonly programs: number },
+  said: { readonly tables: number; readonly programs: number },
+): void {
+  // A table may have come or gone between the count and the dump, but not all of them.
+  if ((said.tables === 0 || found.tables > 0) && found.programs === said.programs) return;
+  throw new ForestayError('IncompatibleBackup', 'The backup does not hold what it says it holds.', {
+    hint: 'Use another backup. Nothing was changed.',
+  });
+}

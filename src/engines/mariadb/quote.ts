@@ -1,0 +1,20 @@
+/** An identifier of SQL, whatever its characters. */
+export function ident(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
+}
+
+/** A table or program by schema and name. */
+export function qualified(schema: string, name: string): string {
+  return `${ident(schema)}.${ident(name)}`;
+}
+
+/** A string constant of SQL in a session without NO_BACKSLASH_ESCAPES. */
+export function literal(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll('\0', '\\0')}'`;
+}
+
+/** An account `user@host` as `CURRENT_USER()` and `DEFINER` columns give it. */
+export function account(text: string): string {
+  const at = text.lastIndexOf('@');
+  return at < 0 ? ident(text) : `${ident(text.slice(0, at))}@${ident(text.slice(at + 1))}`;
+}

@@ -1,0 +1,252 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
+import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { connectMariadb, runMariadb } from '../../support/mariadb-client.ts';
+import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
+import { type MariadbInstance, makeMariadbInstance, type Rights } from './instance.ts';
+
+const engine = createMariadbEngine();
+const never = new AbortController().signal;
+
+let server: MariadbServer;
+let opened: MariadbInstance[] = [];
+beforeAll(async () => {
+  server = await startMariadbServer({ fsync: 'off', settings: { 'max-allowed-packet': '2M' } });
+});
+afterEach(async () => {
+  for (const instance of opened) {
+    expect(await instance.remains()).toEqual([]);
+    await instance.close();
+  }
+  opened = [];
+});
+afterAll(() => server.stop());
+
+async function open(rights: Rights = 'owner', label?: string): Promise<MariadbInstance> {
+  const instance = await makeMariadbInstance(server, rights, label);
+  opened.push(instance);
+  return instance;
+}
+
+async function restoreInto(instance: MariadbInstance, backup: TakenBackup) {
+  const ticket = ticketFor(backup.source);
+  const report = await engine.restore(instance.connection, streamOf(backup.bytes), ticket, never);
+  return { report, ticket };
+}
+
+describe('a round trip', () => {
+  test('keeps everything MariaDB has, and undo brings back what was there', async () => {
+    const instance = await open();
+    await instance.fillWithEverything();
+    const before = await instance.fingerprint();
+    expect(before.problems).toEqual([]);
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.asUser(`DROP VIEW a_view; ALTER TABLE kinds DROP COLUMN j; DROP TRIGGER \`first\`; DROP SEQUENCE unused;
+      SET foreign_key_checks = 0; DROP TABLE a_child; CREATE TABLE other (a INT); CREATE TRIGGER \`of other\` BEFORE INSERT ON \`other\` FOR EACH ROW SET NEW.a = 5`);
+    const spoilt = await instance.fingerprint();
+    const { report, ticket } = await restoreInto(instance, backup);
+    expect(report).toMatchObject({ method: 'staged', notKept: [] });
+    expect(await instance.fingerprint()).toEqual(before);
+    await instance.asUser("INSERT INTO kinds (l) VALUES ('more'); INSERT INTO z_parent VALUES (777, NULL)");
+    expect(await instance.asUser('SELECT COUNT(*) AS n FROM audit WHERE n = 777')).toEqual([{ n: 2 }]);
+    await engine.undo?.undo(instance.connection, ticket.id, never);
+    expect(await instance.fingerprint()).toEqual(spoilt);
+  });
+
+  test('keeps foreign keys that refer to nothing as they are, in the backup and in what it replaces', async () => {
+    const instance = await open();
+    await instance.asUser(`CREATE TABLE p (a INT PRIMARY KEY); CREATE TABLE c (a INT, KEY (a), CONSTRAINT k FOREIGN KEY (a) REFERENCES p (a));
+      CREATE TABLE q (a INT PRIMARY KEY); CREATE TABLE d (a INT, KEY (a), FOREIGN KEY (a) REFERENCES q (a)); SET foreign_key_checks = 0; DROP TABLE p`);
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.asUser('SET foreign_key_checks = 0; DROP TABLE q; CREATE TABLE p (a INT PRIMARY KEY)');
+    const spoilt = await instance.fingerprint();
+    const { ticket } = await restoreInto(instance, backup);
+    expect(await instance.fingerprint()).toEqual(before);
+    await instance.asUser('INSERT INTO q VALUES (1); INSERT INTO d VALUES (1); DELETE FROM d; DELETE FROM q');
+    await engine.undo?.undo(instance.connection, ticket.id, never);
+    expect(await instance.fingerprint()).toEqual(spoilt);
+  });
+
+  test('into a database of another name, with sequences, views and functions finding each other there', async () => {
+    const source = await open('owner', 'from `x`');
+    await source.fillWithEverything();
+    const backup = await takeBackup(engine, source.connection);
+    const destination = await open('superuser', 'to "y"');
+    const { report } = await restoreInto(destination, backup);
+    expect(report.notKept).toEqual([]);
+    const [there, here] = [await source.fingerprint(), await destination.fingerprint()];
+    expect(here.tables).toEqual(there.tables);
+    expect(here.definitions.join('\n')).not.toContain('from ``x``');
+    expect(await destination.asUser('SELECT COUNT(*) AS n FROM a_view')).toEqual([{ n: 3 }]);
+    await source.admin(
+      'DROP FUNCTION gross; DROP VIEW a_view; DROP VIEW z_view; DROP TABLE kinds; DROP SEQUENCE tickets',
+    );
+    await destination.asUser("INSERT INTO kinds (l) VALUES ('more')");
+    expect(await destination.asUser('SELECT gross FROM a_view')).toHaveLength(4);
+  });
+
+  test('of rows as large as a packet may be, which are larger as statements', async () => {
+    const instance = await open();
+    await instance.asUser('CREATE TABLE large (id INT PRIMARY KEY, b LONGBLOB, t LONGTEXT)');
+    const blob = Buffer.alloc(1_900_000, "\0'\\\n\xff;", 'latin1');
+    const text = "ü'\\🦫\n".repeat(170_000);
+    await instance.asUser('INSERT INTO large (id, b) VALUES (1, ?)', [Buffer.alloc(900_000, 7)]);
+    await instance.asUser('INSERT INTO large (id, t) VALUES (2, ?)', [text]);
+    const client = await connectMariadb(instance.address);
+    for (let at = 0; at < blob.length; at += 500_000)
+      await client.query(at === 0 ? 'SET @b = ?' : 'SET @b = CONCAT(@b, ?)', [
+        blob.subarray(at, at + 500_000),
+      ]);
+    await client.query("INSERT INTO large VALUES (3, @b, NULL), (4, @b, ';')");
+    await client.end();
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.asUser('DELETE FROM large');
+    await restoreInto(instance, backup);
+    expect(await instance.fingerprint()).toEqual(before);
+    const [row] = await instance.asUser<{ b: Buffer }>('SELECT b FROM large WHERE id = 4');
+    expect(row?.b.equals(blob)).toBe(true);
+  });
+
+  test('by the mariadb client alone, without Forestay', async () => {
+    const source = await open('superuser');
+    await source.fillWithEverything();
+    const before = await source.fingerprint();
+    const backup = await takeBackup(engine, source.connection);
+    await source.admin(
+      `SET foreign_key_checks = 0; DROP DATABASE \`${source.database}\`; CREATE DATABASE \`${source.database}\` COLLATE utf8mb4_unicode_ci`,
+    );
+    const { spawnSync } = await import('node:child_process');
+    const { host, port, user, password } = source.address;
+    const done = spawnSync('mariadb', ['-h', host, '-P', String(port), '-u', user, source.database], {
+      input: backup.bytes,
+      env: { PATH: process.env.PATH ?? '', MYSQL_PWD: password },
+      encoding: 'utf8',
+    });
+    expect(done).toMatchObject({ status: 0, stderr: '' });
+    expect(await source.fingerprint()).toEqual(before);
+  });
+});
+
+describe('what is not as it should be is told', () => {
+  test('missing rights, in the probe and by the backup or restore', async () => {
+    const instance = await open('no staging');
+    const { warnings } = await engine.probe(instance.connection, never);
+    expect(warnings).toEqual([expect.stringContaining('GRANT ALL PRIVILEGES ON `forestay\\_%`.*')]);
+    const backup = await takeBackup(engine, instance.connection);
+    const before = await instance.fingerprint();
+    await expect(restoreInto(instance, backup)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      hint: expect.stringContaining('GRANT ALL PRIVILEGES'),
+    });
+    expect(await instance.fingerprint()).toEqual(before);
+    await runMariadb(
+      server.admin,
+      `REVOKE TRIGGER, EVENT ON \`${instance.database}\`.* FROM '${instance.user}'@'%'`,
+    );
+    await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      message: expect.stringContaining('TRIGGER, EVENT'),
+    });
+  });
+
+  test('engines without transactions, and FLOAT', async () => {
+    const instance = await open();
+    await instance.asUser(
+      'CREATE TABLE m (a INT) ENGINE = MyISAM; CREATE TABLE ar (a FLOAT) ENGINE = Aria; INSERT INTO m VALUES (1)',
+    );
+    const { warnings } = await engine.probe(instance.connection, never);
+    expect(warnings).toEqual([
+      expect.stringContaining('1 of Aria, 1 of MyISAM'),
+      expect.stringContaining('FLOAT'),
+    ]);
+    const backup = await takeBackup(engine, instance.connection);
+    const { report } = await restoreInto(instance, backup);
+    expect(report.notKept).toEqual([expect.stringContaining('1 of Aria, 1 of MyISAM')]);
+  });
+
+  test('definers that the user may not give, and views that refer to nothing', async () => {
+    const source = await open('superuser');
+    await source.asUser(`CREATE DEFINER = 'gone'@'%' PROCEDURE p() SELECT 1; CREATE TABLE t (a INT); CREATE TABLE u (a INT);
+      CREATE DEFINER = 'gone'@'%' TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1; CREATE VIEW broken AS SELECT * FROM u; DROP TABLE u`);
+    const backup = await takeBackup(engine, source.connection);
+    const own = await restoreInto(source, backup);
+    expect(own.report.notKept).toEqual([expect.stringContaining('view broken')]);
+    expect(
+      await source.asUser("SELECT DEFINER AS d FROM information_schema.ROUTINES WHERE ROUTINE_NAME = 'p'"),
+    ).toEqual([{ d: 'gone@%' }]);
+    const destination = await open('owner');
+    const { report } = await restoreInto(destination, backup);
+    expect(report.notKept).toEqual([
+      expect.stringContaining('procedure p was defined by'),
+      expect.stringContaining('trigger tr was defined by gone@%'),
+      expect.stringContaining('view broken'),
+    ]);
+    await destination.asUser('CALL p(); INSERT INTO t VALUES (9)');
+    expect(await destination.asUser('SELECT a FROM t')).toEqual([{ a: 1 }]);
+  });
+
+  test('foreign keys of other databases to this one', async () => {
+    const [instance, other] = [await open('superuser'), await open('superuser')];
+    await instance.asUser('CREATE TABLE p (a INT PRIMARY KEY)');
+    await other.asUser(`CREATE TABLE c (a INT, FOREIGN KEY (a) REFERENCES \`${instance.database}\`.p (a))`);
+    const backup = await takeBackup(engine, instance.connection);
+    await expect(restoreInto(instance, backup)).rejects.toMatchObject({ code: 'InstanceRefused' });
+    await other.asUser('DROP TABLE c');
+  });
+
+  test('a backup of a newer server or another kind', async () => {
+    const instance = await open();
+    const backup = await takeBackup(engine, instance.connection);
+    for (const change of [{ serverVersion: '12.1.2' }, { flavor: 'MySQL' }, { tables: 'many' }]) {
+      const source = { ...backup.source, details: { ...backup.source.details, ...change } };
+      const expected = { code: 'IncompatibleBackup' };
+      await expect(engine.assertRestorable(instance.connection, source, never)).rejects.toMatchObject(
+        expected,
+      );
+      await expect(restoreInto(instance, { ...backup, source })).rejects.toMatchObject(expected);
+    }
+  });
+});
+
+describe('while others are at work', () => {
+  test('idle transactions are ended, and those of users that may not be ended make the restore fail', async () => {
+    const instance = await open();
+    await instance.asUser('CREATE TABLE t (a INT)');
+    const backup = await takeBackup(engine, instance.connection);
+    const idle = await connectMariadb(instance.userAddress);
+    await idle.query('START TRANSACTION; SELECT * FROM t');
+    await restoreInto(instance, backup);
+    await expect(idle.query('SELECT 1')).rejects.toThrow();
+  });
+
+  test('writers of tables with triggers never meet them without', async () => {
+    const instance = await open();
+    await instance.asUser(`CREATE TABLE t (a INT, via VARCHAR(10)); CREATE TABLE n (a INT);
+      CREATE TRIGGER \`tr\` BEFORE INSERT ON \`t\` FOR EACH ROW SET NEW.via = 'trigger'`);
+    const backup = await takeBackup(engine, instance.connection);
+    let stopped = false;
+    const failures = new Set<number>();
+    const client = await connectMariadb(instance.userAddress);
+    const writing = (async () => {
+      while (!stopped)
+        await client
+          .query('INSERT INTO t (a) VALUES (1)')
+          .catch((error: { errno: number }) => failures.add(error.errno));
+      await client.end();
+    })();
+    let last = '';
+    for (let round = 0; round < 4; round++) {
+      const { ticket } = await restoreInto(instance, backup);
+      if (last !== '') await engine.undo?.discard(instance.connection, last, never);
+      last = ticket.id;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    stopped = true;
+    await writing;
+    expect(await instance.asUser('SELECT COUNT(*) AS n FROM t WHERE via IS NULL')).toEqual([{ n: 0 }]);
+    // In the moment of the switch there is no such table.
+    expect([...failures].filter((number) => number !== 1146)).toEqual([]);
+  });
+});
