@@ -83,7 +83,7 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
   stack.defer(() => proxy.close());
   const repeat = repeatWith({ attempts: 4, firstDelayMs: 5, maxDelayMs: 50, random });
   const throughProxy = () =>
-    retrying(storeAt(proxy.url, { ...server.options, repeat, silenceMs: 1_000 }), repeat);
+    retrying(storeAt(proxy.url, { ...server.options, repeat, silenceMs: 1_000, completeMs: 3_000 }), repeat);
   const site = stack.use(await makeTestSite({ wrapStore: throughProxy }));
   const weather = badWeather(random);
   proxy.setRule(weather.rule);

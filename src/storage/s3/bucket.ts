@@ -19,6 +19,8 @@ export interface S3StoreOptions {
   readonly credentials?: S3ClientConfig['credentials'];
   /** Milliseconds that the store may be silent. Default: 60,000. */
   readonly silenceMs?: number;
+  /** Milliseconds that it may be silent while it makes a whole of an upload's parts. Default: 900,000. */
+  readonly completeMs?: number;
 }
 
 /** What all calls of one store share. */
@@ -29,6 +31,7 @@ export interface Bucket {
   readonly name: string;
   readonly repeat: Repeat;
   readonly silenceMs: number;
+  readonly completeMs: number;
   /** By how many milliseconds the server was ahead at its last answer. */
   readonly clock: { skewMs: number };
   /** Uploads that this process is at: they are not abandoned, however old. */
@@ -50,6 +53,8 @@ export function openBucket(options: S3StoreOptions): Bucket {
     name: nameOf(location),
     repeat: options.repeat ?? once,
     silenceMs: options.silenceMs ?? 60_000,
+    // Servers put the parts together before they answer, which takes minutes for a large object.
+    completeMs: options.completeMs ?? 15 * 60_000,
     clock,
     uploads: new Set(),
     turns: new Map(),

@@ -18,8 +18,6 @@ import { putIdName } from './read.ts';
 
 /** What S3 takes; some servers take fewer and say so. */
 const maxParts = 10_000;
-/** Milliseconds. Servers put the parts together before they answer, which takes minutes for a large object. */
-const completeMs = 15 * 60_000;
 /** Milliseconds for all the tidying up after a failure, so that a dead server does not hold up an abort. */
 const discardMs = 10_000;
 
@@ -86,7 +84,7 @@ export async function startUpload(
       });
       const answer = await request(
         bucket,
-        { signal, limitMs: Math.max(completeMs, bucket.silenceMs) },
+        { signal, limitMs: Math.max(bucket.completeMs, bucket.silenceMs) },
         (abortSignal) => bucket.client.send(command, { abortSignal }),
         (error) => {
           if (ifNoneMatch && statusOf(error) === 412) throw objectExists(key);

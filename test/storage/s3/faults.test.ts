@@ -63,11 +63,12 @@ describe('a put whose requests fail for a while', () => {
     ['the answer to the completion is lost', completion, { kind: 'reset', when: 'after' }],
     // A 200 that turns out to be none: servers begin to answer before they know.
     ['the completion fails after its 200', completion, { ...s3Error(200, 'InternalError') }],
+    ['the completion is answered by silence', completion, { kind: 'silence' }],
     ['the size cannot be read back at first', /^HEAD /, s3Error(503, 'SlowDown')],
   ] as const)('is whole although %s', async (_, kind, fault) => {
     proxy.setRule(firstOf(kind, 2, fault));
     const silenceMs = 'kind' in fault && fault.kind === 'silence' ? 1_000 : 5_000;
-    expect(await put(bytes, { repeat, silenceMs })).toEqual({ size: bytes.length });
+    expect(await put(bytes, { repeat, silenceMs, completeMs: 1_000 })).toEqual({ size: bytes.length });
     expect(server.objects.get('site/data')?.bytes.equals(bytes)).toBe(true);
     expect(server.uploads.size).toBe(0);
     // Equal parts but for the last: some servers take no others.

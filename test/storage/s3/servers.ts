@@ -14,6 +14,7 @@ export interface TestStoreOptions {
   readonly more?: string;
   readonly repeat?: Repeat;
   readonly silenceMs?: number;
+  readonly completeMs?: number;
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
 }
 
