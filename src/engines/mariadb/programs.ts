@@ -134,10 +134,10 @@ async function readEvents(session: Session, schema: string): Promise<Program[]> 
 
 function settingsOf(row: Readonly<Record<string, string | null>>): ProgramSettings {
   return {
-    sqlMode: row['sql_mode'] ?? '',
-    client: row['character_set_client'] ?? 'utf8mb4',
-    collation: row['collation_connection'] ?? 'utf8mb4_general_ci',
-    ...(row['time_zone'] ? { timeZone: row['time_zone'] } : {}),
+    sqlMode: row.sql_mode ?? '',
+    client: row.character_set_client ?? 'utf8mb4',
+    collation: row.collation_connection ?? 'utf8mb4_general_ci',
+    ...(row.time_zone ? { timeZone: row.time_zone } : {}),
   };
 }
 
