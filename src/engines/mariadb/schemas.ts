@@ -10,13 +10,6 @@ export async function tableExists(session: Session, schema: string, table: strin
   return rows.length > 0;
 }
 
-export async function schemaExists(session: Session, schema: string): Promise<boolean> {
-  const rows = await session.query('SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?', [
-    schema,
-  ]);
-  return rows.length > 0;
-}
-
 /** All schemas whose names begin like this. */
 export async function schemasWith(session: Session, prefix: string): Promise<string[]> {
   const rows = await session.query<{ name: string }>(
