@@ -66,7 +66,7 @@ test.for(stories)(
 test('an engine that the demo does not know is refused, and those are named that it knows', async () => {
   const demo = await startDemo('--engine', 'dbase');
   const { code, output } = await demo.end();
-  expect(output).toContain('--engine dbase: there is no such engine here, but postgresql, files');
+  expect(output).toContain('--engine dbase: there is no such engine here, but postgresql, mariadb, ');
   expect(code).toBe(2);
 });
 
