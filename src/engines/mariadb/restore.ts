@@ -154,6 +154,7 @@ const cleanUpMs = 20_000;
 
 /** Another attempt may be at work by now: only what is this one's is ended and dropped. */
 async function cleanUp({ target, ticket, staging, used }: Work): Promise<void> {
+  if (used.length === 0) return;
   try {
     await withSession(target, { signal: AbortSignal.timeout(cleanUpMs) }, async (session) => {
       for (const id of used) await endSession(session, id);

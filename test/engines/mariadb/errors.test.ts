@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { translateError } from '../../../src/engines/mariadb/errors.ts';
+
+const server = (errno: number, text: string) => Object.assign(new Error(text), { errno, code: 'ER_X' });
+
+test.for([
+  [1062, "Duplicate entry 's3cret row' for key 'PRIMARY'"],
+  [1366, "Incorrect string value: 's3cret' for column `a`.`b`.`c` at row 1"],
+  [1644, "it's s3cret, said a trigger"],
+  [1064, "You have an error in your SQL syntax near 's3cret' at line 1"],
+] as const)('what an error quotes of rows and statements is told to nobody: %s', ([errno, text]) => {
+  const error = translateError(server(errno, text), 'The restore failed');
+  expect(error).toMatchObject({ code: 'ToolFailed', message: expect.stringContaining(`error ${errno}`) });
+  for (let at: Error | undefined = error; at; at = at.cause as Error | undefined)
+    expect(at.message).not.toContain('s3cret');
+});
+
+test.for([
+  [1021, 'InstanceFull'],
+  [1040, 'InstanceUnreachable'],
+  [1044, 'InstanceRefused'],
+  [1045, 'InstanceRefused'],
+  [1153, 'IncompatibleBackup'],
+  [1205, 'InstanceBusy'],
+  [1927, 'InstanceUnreachable'],
+] as const)('an error of the server becomes one somebody can act on: %s', ([errno, code]) => {
+  const error = translateError(server(errno, 'as the server says it'), 'It failed');
+  expect(error).toMatchObject({ code, hint: expect.any(String) });
+});
