@@ -115,8 +115,6 @@ function dump(
     // A comment quotes names, which may have line breaks: without them, comments in a backup are ours.
     '--skip-comments',
     '--max-allowed-packet=1G',
-    // The length of a statement with rows, of which a restore holds some at once.
-    '--net-buffer-length=256K',
     ...(keepsHistory ? ['--dump-history'] : []),
     // Views come with the programs; broken ones, which make mariadb-dump fail, cannot be told from others here.
     ...programs

@@ -133,13 +133,41 @@ test('a crash of the server between the two halves of the switch is settled in t
   }
 });
 
+test('a crash of the server in the middle of the statement that takes the tables away leaves all of them or none', async () => {
+  await instance.close();
+  const own = await startMariadbServer();
+  try {
+    await prepare(own);
+    const worker = await startWorker('switch');
+    worker.send('go');
+    await vi.waitFor(async () => expect(await tableNames()).not.toContain('bulk'), {
+      interval: 1,
+      timeout: 15_000,
+    });
+    worker.kill('SIGKILL');
+    await own.crashAndRestart();
+    const outcome = await settle();
+    expect(await instance.fingerprint()).toEqual(outcome === 'switched' ? restored : before);
+    await instance.write();
+    await instance.close();
+  } finally {
+    await own.stop();
+    instance = await makeMariadbInstance(server, 'owner');
+  }
+});
+
+async function tableNames(): Promise<string[]> {
+  const rows = await instance.admin<{ name: string }>(
+    'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?',
+    [instance.database],
+  );
+  return rows.map(({ name }) => name);
+}
+
 async function crashBetween(): Promise<void> {
   const worker = await startWorker('switch');
   worker.send('go');
-  await vi.waitFor(async () => expect(await tableNames()).not.toContain('bulk'), {
-    timeout: 15_000,
-    interval: 20,
-  });
+  await betweenTheHalves();
   worker.kill('SIGKILL');
   await once(worker, 'exit');
 }
@@ -159,10 +187,7 @@ test('an undo that is interrupted between its halves is finished by the next one
   const blocker = await blockTheSecondHalf(server);
   const undoing = engine.undo?.undo(instance.connection, id, never);
   undoing?.catch(() => {});
-  await vi.waitFor(async () => expect(await tableNames()).not.toContain('bulk'), {
-    timeout: 15_000,
-    interval: 20,
-  });
+  await betweenTheHalves();
   await instance.killSource();
   await expect(undoing).rejects.toMatchObject({ code: 'InstanceUnreachable' });
   await blocker.end().catch(() => {});
@@ -198,12 +223,18 @@ async function blockTheSecondHalf(at: MariadbServer): Promise<Connection> {
   return blocker;
 }
 
-async function tableNames(): Promise<string[]> {
-  const rows = await instance.admin<{ name: string }>(
-    'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?',
-    [instance.database],
+/** Resolves when the old tables are away, and whoever took them away waits for the function. */
+async function betweenTheHalves(): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const waiting = await instance.admin(
+        "SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = ? AND STATE LIKE 'Waiting for stored function%'",
+        [instance.user],
+      );
+      expect(waiting).toHaveLength(1);
+    },
+    { timeout: 15_000, interval: 20 },
   );
-  return rows.map(({ name }) => name);
 }
 
 /** Resolves when the worker waits at the step. */
