@@ -109,6 +109,7 @@ test.for([0, 1, 30, 5000])(
   async (after) => {
     const copying = copyFrom(
       (socket) => void socket.write(withLength(rdb).subarray(0, started.length + after)),
+      { by: createRedisEngine({ stallMs: 2000 }) },
     );
     await expect(copying).rejects.toMatchObject({ code: 'InstanceUnreachable', retryable: true });
   },
