@@ -16,12 +16,11 @@ export interface LoadOptions {
   readonly signal: AbortSignal;
 }
 
-/** What every script of mariadb-dump sets before it begins; the tables are checked by nobody while they come. */
-const settings =
-  "SET SESSION foreign_key_checks = 0, unique_checks = 0, time_zone = '+00:00', sql_notes = 0, autocommit = 0";
-
-/** Bytes of rows after which they are committed. */
-const commitEvery = 64 * 1024 * 1024;
+/**
+ * What every script of mariadb-dump sets before it begins; the tables are checked by nobody while they come. Every statement
+ * is committed by itself: larger transactions take longer (measured: a half more when a table is one).
+ */
+const settings = "SET SESSION foreign_key_checks = 0, unique_checks = 0, time_zone = '+00:00', sql_notes = 0";
 
 /**
  * Reads a backup to its end, runs what makes and fills tables in the schema, and resolves with its programs, which are not
@@ -38,18 +37,12 @@ export async function load(
   await session.query('SET SESSION system_versioning_insert_history = 1').catch(() => {});
   await session.speakBytes();
   const programs: Program[] = [];
-  let uncommitted = 0;
   for await (const part of readScript(untilAborted(bytes, signal))) {
     switch (part.kind) {
       case 'rows':
         if (part.sql.length + packetOverhead > maxAllowedPacket)
           await insertInPieces(session, part.sql, maxAllowedPacket);
         else await session.query(part.sql);
-        uncommitted += part.sql.length;
-        if (uncommitted > commitEvery) {
-          await session.query('COMMIT');
-          uncommitted = 0;
-        }
         break;
       case 'table':
         await session.query(withOwnSequences(part.sql, source, schema));
@@ -67,7 +60,6 @@ export async function load(
         part satisfies never;
     }
   }
-  await session.query('COMMIT');
   return programs;
 }
 
