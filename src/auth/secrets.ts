@@ -9,7 +9,7 @@ export function makeSecret(prefix: string): string {
   return prefix + randomBytes(32).toString('base64url');
 }
 
-/** Takes the same time wherever two hashes begin to differ. */
-export function sameHash(a: Uint8Array, b: Uint8Array): boolean {
+/** Takes the same time wherever two of the same length begin to differ. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -4,7 +4,7 @@ import { type Reading, readingKey } from '../db/reading.ts';
 import type { Tables } from '../db/schema.ts';
 import { findToken, noteTokenUse, rightsOfToken, type TokenWithRight } from '../db/tokens.ts';
 import type { IdentityProvider, Principal } from './identity.ts';
-import { hashSecret, sameHash } from './secrets.ts';
+import { hashSecret, sameBytes } from './secrets.ts';
 
 export const tokenPrefix = 'forestay_';
 export const tokenProviderName = 'token';
@@ -25,7 +25,7 @@ export function storedTokenProvider(db: Kysely<Tables>): IdentityProvider {
       const secretHash = hashSecret(secret);
       const token = await find({ secretHash, instanceGuid, along });
       // The index found it by its hash; compared again in constant time, so that nothing rests on how an index compares.
-      if (!token || !sameHash(token.secretHash, secretHash)) return undefined;
+      if (!token || !sameBytes(token.secretHash, secretHash)) return undefined;
       await noteUse(db, token);
       return { ...principalOf(db, token), along: token.along };
     },

@@ -59,7 +59,7 @@ export function backupsOf(guid: string, page: Page): Reading<ListedBackups | und
     name: 'list_backups',
     text: listBackups,
     parameters: [guid, page.beforeId ?? null, page.limit ?? null],
-    valueOf: (row) => row && listedBackups(row as Listed),
+    valueOf: (row) => (row === undefined ? undefined : listedBackups(JSON.parse(row) as Listed)),
   };
 }
 

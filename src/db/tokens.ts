@@ -51,7 +51,7 @@ export async function findToken<Value = undefined>(
 function tokenQuery(column: string, along: Reading<unknown> | undefined): string {
   const first = along?.parameters.length ?? 0;
   const readAlong = along
-    ? `case when operator or "right" is not null then (select row_to_json(along) from (${along.text}) along) end`
+    ? `case when operator or "right" is not null then (select row_to_json(along)::text from (${along.text}) along) end`
     : 'null';
   return `/* prepared: find_token_by_${column}${along ? `_with_${along.name}` : ''} */
     with found as materialized (
@@ -66,7 +66,7 @@ function tokenQuery(column: string, along: Reading<unknown> | undefined): string
     select found.*, ${readAlong} as along from found`;
 }
 
-type TokenRow = Selectable<TokenTable> & { right: Right | null; along: object | null };
+type TokenRow = Selectable<TokenTable> & { right: Right | null; along: string | null };
 
 function tokenOf(row: Selectable<TokenTable>): Token {
   return {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { maxFailedLogins, networkOf, noteFailedLogin } from '../../src/auth/attempts.ts';
-import { hashSecret, makeSecret, sameHash } from '../../src/auth/secrets.ts';
+import { hashSecret, makeSecret, sameBytes } from '../../src/auth/secrets.ts';
 import { makeTestSite } from '../support/test-site.ts';
 
 test.each([
@@ -19,9 +19,9 @@ test('secrets have 256 random bits and are compared by their hashes', () => {
   const secret = makeSecret('forestay_');
   expect(secret).toMatch(/^forestay_[A-Za-z0-9_-]{43}$/);
   expect(makeSecret('forestay_')).not.toBe(secret);
-  expect(sameHash(hashSecret(secret), hashSecret(secret))).toBe(true);
-  expect(sameHash(hashSecret(secret), hashSecret(`${secret}x`))).toBe(false);
-  expect(sameHash(hashSecret(secret), Buffer.alloc(3))).toBe(false);
+  expect(sameBytes(hashSecret(secret), hashSecret(secret))).toBe(true);
+  expect(sameBytes(hashSecret(secret), hashSecret(`${secret}x`))).toBe(false);
+  expect(sameBytes(hashSecret(secret), Buffer.alloc(3))).toBe(false);
 });
 
 test('wrong credentials beyond the limit are refused without writing anything', async () => {

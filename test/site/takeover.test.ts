@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { parseStateKey } from '../../src/core/site-state.ts';
 import { listAllBackups } from '../../src/db/backups.ts';
@@ -96,7 +95,7 @@ interface Caught {
 }
 
 /**
- * Gives a worker four tasks and holds each at its moment: pg_dump waiting, pg_dump half-way, pg_restore half-way, and the
+ * Gives a worker four tasks and holds each at its moment: pg_dump waiting, pg_dump begun, pg_restore begun, and the
  * last statement before the switch. `strike` is what happens to it then; after that it is let go.
  */
 async function catchInTheAct(worker: SiteProcess, strike: () => Promise<void>): Promise<Caught> {
@@ -111,7 +110,6 @@ async function catchInTheAct(worker: SiteProcess, strike: () => Promise<void>): 
   const load = await client.restore(loading.guid, loadBackup.id);
   const isStaging = (name: string) => name.startsWith('forestay_');
   const restorer = await programFor(worker, isStaging);
-  await sleep(50);
   stop(restorer);
 
   await using nameLock = await holdLock(adminUrl, lockName(switching.database.name));
@@ -120,7 +118,6 @@ async function catchInTheAct(worker: SiteProcess, strike: () => Promise<void>): 
 
   const store = await client.backUp(storing.guid);
   const dumper = await programFor(worker, (name) => name === storing.database.name);
-  await sleep(100);
   stop(dumper);
 
   await strike();

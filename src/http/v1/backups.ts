@@ -7,7 +7,7 @@ import { findBackup } from '../../db/backups.ts';
 import { copiesOf } from '../../db/copies.ts';
 import { newestUserKeyVersion } from '../../db/instances.ts';
 import { backupsOf, type ListedBackup, type Page } from '../../db/listings.ts';
-import { mapReading, type Reading, read, readingKey } from '../../db/reading.ts';
+import { mapReading, type Reading, read, readingKey, remembering } from '../../db/reading.ts';
 import { cancelBackup } from '../../operations/cancel.ts';
 import { deleteBackup } from '../../operations/delete-backup.ts';
 import { requestBackup } from '../../operations/request-backup.ts';
@@ -106,9 +106,10 @@ export function backupRoutes(app: App, context: HttpContext): void {
   const list = shareReads(readingKey, (reading: Reading<BackupBody[] | undefined>) =>
     read(operations.db, reading),
   );
+  const remember = remembering<BackupBody[] | undefined>();
   const along = (request: FastifyRequest) => {
     const guid = guidOf(request);
-    return guid !== undefined && !request.url.includes('?') ? listing(guid, {}) : undefined;
+    return guid !== undefined && !request.url.includes('?') ? remember(listing(guid, {})) : undefined;
   };
 
   app.get(
