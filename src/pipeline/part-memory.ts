@@ -1,6 +1,7 @@
 /**
  * The buffers of all multipart uploads of a process. Every upload may hold one part; to fill the next while others are under way
- * it needs a share of what is spare. So one upload alone is as fast as it can be, and many at once need little more than a part each.
+ * it needs a share of what is spare. What all of them may hold is bounded, so the more there are, the less is
+ * spare: one upload alone is as fast as it can be, and many at once hold a part each.
  */
 export interface PartMemory {
   /** To be called when an upload begins; returns what is to be called at its end, exactly once. */
@@ -14,10 +15,10 @@ export interface PartMemory {
   give(buffer: Buffer): void;
 }
 
-/** Bytes that all uploads together may hold beyond a part each. */
-const usuallySpare = 32 * 1024 * 1024;
+/** Bytes that all uploads together may hold, unless a part each is more. */
+const usualBudget = 128 * 1024 * 1024;
 
-export function makePartMemory(spare = usuallySpare): PartMemory {
+export function makePartMemory(budget = usualBudget): PartMemory {
   const free: Buffer[] = [];
   let uploads = 0;
   let taken = 0;
@@ -31,7 +32,8 @@ export function makePartMemory(spare = usuallySpare): PartMemory {
       };
     },
     takeSpare(bytes, alone) {
-      if (taken + bytes > Math.max(spare, alone)) return false;
+      const spare = budget - uploads * bytes;
+      if (taken + bytes > (uploads === 1 ? Math.max(spare, alone) : spare)) return false;
       taken += bytes;
       return true;
     },

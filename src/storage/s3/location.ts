@@ -64,7 +64,7 @@ export function parseS3Location(text: string): S3Location {
     pathStyle: readFlag('path_style', options.path_style, endpoint !== undefined),
     caFile: readCaFile(options.ca_file, endpoint),
     partBytes: readNumber('part_size', options.part_size, 16, 5, 5120, ' MiB') * MiB,
-    parallel: readNumber('parallel', options.parallel, 3, 1, 32, ''),
+    parallel: readNumber('parallel', options.parallel, 5, 1, 32, ''),
     checksum: readChoice('checksum', options.checksum, ['none', 'crc32', 'sha256']),
     etag: readChoice('etag', options.etag, ['md5', 'opaque']),
     presign: readFlag('presign', options.presign, false),

@@ -17,7 +17,7 @@ describe('the URL of an S3 store', () => {
       pathStyle: false,
       caFile: undefined,
       partBytes: 16 * MiB,
-      parallel: 3,
+      parallel: 5,
       checksum: 'none',
       etag: 'md5',
       presign: false,
