@@ -1,4 +1,6 @@
 /** `node bench/upload.ts STORE KEY < file`: puts what comes in into a store, as a process of its own. */
+import { type FileHandle, open as openFile } from 'node:fs/promises';
+import { handOver } from '../src/pipeline/release.ts';
 import { prepareFilesystemStore } from '../src/storage/filesystem/prepare.ts';
 import { createFilesystemStore } from '../src/storage/filesystem/store.ts';
 import type { ObjectStore } from '../src/storage/object-store.ts';
@@ -7,7 +9,7 @@ import { createS3Store } from '../src/storage/s3/store.ts';
 
 const [url = '', key = ''] = process.argv.slice(2);
 const store = await open();
-await store.put(key, process.stdin, { signal: new AbortController().signal });
+await store.put(key, pieces(await openFile('/dev/stdin')), { signal: new AbortController().signal });
 // Connections are kept for a next request that does not come.
 process.exit(0);
 
@@ -16,4 +18,13 @@ async function open(): Promise<ObjectStore> {
   const root = url.slice('file:'.length);
   await prepareFilesystemStore(root);
   return createFilesystemStore({ root });
+}
+
+/** As the pipeline of a backup passes them on: of 1 MiB, each in memory of its own. */
+async function* pieces(file: FileHandle): AsyncGenerator<Buffer> {
+  for (;;) {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.allocUnsafeSlow(1024 * 1024) });
+    if (bytesRead === 0) return;
+    yield handOver(buffer.subarray(0, bytesRead));
+  }
 }

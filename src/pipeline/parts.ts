@@ -1,3 +1,4 @@
+import { createHash, type Hash } from 'node:crypto';
 import type { PartMemory } from './part-memory.ts';
 import { release } from './release.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -7,13 +8,15 @@ const smallestBuffer = 64 * 1024;
 
 export interface Part {
   readonly bytes: Buffer;
+  /** MD5 (RFC 1321) of the bytes. Made while they come in: made at once it would hold up all other work, 2 ms for each MiB. */
+  readonly md5: Buffer;
   /** Gives the memory back for a later part. */
   release(): void;
 }
 
 /**
- * Cuts a source into parts of `partBytes`; only the last may be shorter, and an empty source has none. A source ends, or is
- * closed, as `untilAborted` says. Buffers come from the memory, and go back to it.
+ * Cuts a source into parts of `partBytes`; only the last may be shorter, and an empty source is one empty part. A source ends, or
+ * is closed, as `untilAborted` says. Buffers come from the memory, and go back to it.
  */
 export async function* partsOf(
   source: AsyncIterable<Uint8Array>,
@@ -22,18 +25,21 @@ export async function* partsOf(
   signal: AbortSignal,
 ): AsyncGenerator<Part> {
   let buffer: Buffer | undefined;
+  let hash: Hash = createHash('md5');
   let filled = 0;
   let isFirst = true;
 
-  const take = () => {
-    const whole = buffer!;
+  const take = (): Part => {
+    const whole = buffer ?? Buffer.alloc(0);
     const part = {
       bytes: whole.subarray(0, filled),
+      md5: hash.digest(),
       release: () => {
         if (whole.length === partBytes) memory.give(whole);
       },
     };
     buffer = undefined;
+    hash = createHash('md5');
     filled = 0;
     isFirst = false;
     return part;
@@ -51,6 +57,7 @@ export async function* partsOf(
       }
       const piece = chunk.subarray(at, at + buffer.length - filled);
       buffer.set(piece, filled);
+      hash.update(piece);
       filled += piece.length;
       at += piece.length;
       if (filled < partBytes) continue;
@@ -59,5 +66,5 @@ export async function* partsOf(
     }
     release(chunk);
   }
-  if (filled > 0) yield take();
+  if (filled > 0 || isFirst) yield take();
 }

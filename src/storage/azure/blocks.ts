@@ -1,12 +1,13 @@
 import { ForestayError } from '../../core/errors.ts';
 import { withGrace } from '../../pipeline/grace.ts';
+import type { Part } from '../../pipeline/parts.ts';
 import { blobOf, type Container, request } from './container.ts';
 import { discardBlocks } from './discard.ts';
 import { isTaken, objectExists } from './errors.ts';
 import { graceMs } from './finish.ts';
 import { byServerCode } from './meanings.ts';
 import { type BlockOwner, blockId, putMetadata } from './names.ts';
-import { assertReceived, md5Of } from './put-request.ts';
+import { assertReceived } from './put-request.ts';
 
 /** What Azure takes. */
 const maxBlocks = 50_000;
@@ -18,7 +19,7 @@ const discardMs = 10_000;
 /** The blocks of a put under way. Nobody sees them before their list is committed. */
 export interface Blocks {
   /** Sends the next block; several may be under way, they are numbered in the order of the calls. */
-  send(bytes: Buffer, signal: AbortSignal): Promise<void>;
+  send(block: Pick<Part, 'bytes' | 'md5'>, signal: AbortSignal): Promise<void>;
   /** Makes the object visible. Throws `ObjectExists` where the server refuses to replace one. */
   commit(ifNoneMatch: boolean, signal: AbortSignal): Promise<void>;
   /** Removes what was sent. Never rejects: what it could not remove, `removeAbandonedPuts` finds. No block may be under way. */
@@ -33,11 +34,10 @@ export function startBlocks(container: Container, key: string, putId: string): B
   const ids: string[] = [];
   container.puts.add(putId);
   return {
-    async send(bytes, signal) {
+    async send({ bytes, md5 }, signal) {
       if (ids.length >= maxBlocks) throw tooLarge(container);
       const id = blockId(owner, ids.length);
       ids.push(id);
-      const md5 = md5Of(bytes);
       // An abort waits a moment for the answer: a block that arrives after the others were discarded would stay for a week.
       using grace = withGrace(signal, graceMs);
       const sendBlock = async () => {

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { ForestayError } from '../../core/errors.ts';
+import type { Part } from '../../pipeline/parts.ts';
 import { blobOf, type Container, request } from './container.ts';
 import { isTaken, objectExists } from './errors.ts';
 import { byServerCode } from './meanings.ts';
@@ -8,7 +8,7 @@ import { putMetadata } from './names.ts';
 export interface WholeObject {
   readonly key: string;
   readonly putId: string;
-  readonly bytes: Buffer;
+  readonly part: Part;
   /** Have the server refuse to replace an object. */
   readonly ifNoneMatch: boolean;
 }
@@ -16,10 +16,9 @@ export interface WholeObject {
 /** An object in one request. Throws `ObjectExists` where the server refuses to replace one. */
 export async function putWhole(
   container: Container,
-  { bytes, key, putId, ifNoneMatch }: WholeObject,
+  { part: { bytes, md5 }, key, putId, ifNoneMatch }: WholeObject,
   signal: AbortSignal,
 ): Promise<void> {
-  const md5 = md5Of(bytes);
   const answer = await request(
     container,
     { signal, bytes: bytes.length },
@@ -36,10 +35,6 @@ export async function putWhole(
     },
   );
   assertReceived(container, md5, answer.contentMD5);
-}
-
-export function md5Of(bytes: Uint8Array): Buffer {
-  return createHash('md5').update(bytes).digest();
 }
 
 /** The server checks the MD5 (RFC 1864) that it is sent; the one that it then says it has is compared too. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { assertKey } from '../../core/object-key.ts';
 import { partMemory } from '../../pipeline/part-memory.ts';
-import { partsOf } from '../../pipeline/parts.ts';
+import { type Part, partsOf } from '../../pipeline/parts.ts';
 import { partsUnderWay } from '../../pipeline/parts-under-way.ts';
 import { type Blocks, startBlocks } from './blocks.ts';
 import type { Container } from './container.ts';
@@ -40,11 +40,11 @@ export async function putObject(
     await assertAbsent(signal);
     const putId = randomUUID();
     let size = 0;
-    let whole: Buffer | undefined = Buffer.alloc(0);
+    let whole: Part | undefined;
     for await (const part of partsOf(source, blockBytes, partMemory, ended)) {
       size += part.bytes.length;
       if (!blocks && part.bytes.length < blockBytes) {
-        whole = part.bytes;
+        whole = part;
         continue;
       }
       whole = undefined;
@@ -54,7 +54,7 @@ export async function putObject(
         blocks = startBlocks(container, key, putId);
       }
       // The memory of a put is that of the blocks under way: the next is filled when there is some for it.
-      await underWay.add(blocks.send(part.bytes, ended).then(part.release));
+      await underWay.add(blocks.send(part, ended).then(part.release));
     }
     await underWay.settled();
     ended.throwIfAborted();
@@ -64,7 +64,7 @@ export async function putObject(
     await finish(container, { key, putId, size, ifAbsent, check, signal }, (last) =>
       blocks
         ? blocks.commit(ifAbsent, last)
-        : putWhole(container, { key, putId, bytes: whole!, ifNoneMatch: ifAbsent }, last),
+        : putWhole(container, { key, putId, part: whole!, ifNoneMatch: ifAbsent }, last),
     );
     return { size };
   } catch (error) {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { hasCode } from '../../core/errors.ts';
 import { orAborted } from '../../pipeline/until-aborted.ts';
@@ -92,7 +92,8 @@ async function putProbe(bucket: Bucket, key: string, signal: AbortSignal): Promi
 async function completeProbe(bucket: Bucket, key: string, signal: AbortSignal): Promise<Outcome> {
   const upload = await startUpload(bucket, key, 'probe', signal);
   try {
-    await upload.send(Buffer.from('probe'), signal);
+    const bytes = Buffer.from('probe');
+    await upload.send({ bytes, md5: createHash('md5').update(bytes).digest() }, signal);
     await bucket.repeat(() => upload.complete(true, signal), signal);
     return 'done';
   } catch (error) {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   type CompletedPart,
   CompleteMultipartUploadCommand,
@@ -8,6 +7,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { ForestayError } from '../../core/errors.ts';
 import { withGrace } from '../../pipeline/grace.ts';
+import type { Part } from '../../pipeline/parts.ts';
 import { abortUpload } from './abandoned.ts';
 import { type Bucket, request } from './bucket.ts';
 import { notLikeS3, objectExists, statusOf } from './errors.ts';
@@ -24,7 +24,7 @@ const discardMs = 10_000;
 /** A multipart upload under way. */
 export interface Upload {
   /** Sends the next part; several may be under way, they are numbered in the order of the calls. */
-  send(bytes: Buffer, signal: AbortSignal): Promise<void>;
+  send(part: Pick<Part, 'bytes' | 'md5'>, signal: AbortSignal): Promise<void>;
   /** Makes the object visible. Throws `ObjectExists` where the server refuses to replace one. */
   complete(ifNoneMatch: boolean, signal: AbortSignal): Promise<void>;
   /** Removes what was sent. Never rejects: what it could not remove, `removeAbandonedPuts` finds. No part may be under way. */
@@ -45,11 +45,10 @@ export async function startUpload(
   const parts: CompletedPart[] = [];
   let numbered = 0;
   return {
-    async send(bytes, signal) {
+    async send({ bytes, md5 }, signal) {
       numbered += 1;
       const PartNumber = numbered;
       if (PartNumber > maxParts) throw tooLarge(bucket);
-      const md5 = createHash('md5').update(bytes).digest();
       const sendPart = async () => {
         const command = new UploadPartCommand({
           ...target,

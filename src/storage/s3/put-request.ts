@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { type ChecksumAlgorithm, PutObjectCommand } from '@aws-sdk/client-s3';
 import { ForestayError } from '../../core/errors.ts';
+import type { Part } from '../../pipeline/parts.ts';
 import { type Bucket, request } from './bucket.ts';
 import { notLikeS3, objectExists, statusOf } from './errors.ts';
 import type { S3Location } from './location.ts';
@@ -10,15 +10,15 @@ import { putIdName } from './read.ts';
 export interface WholeObject {
   readonly key: string;
   readonly putId: string;
-  readonly bytes: Buffer;
+  readonly part: Part;
   /** Have the server refuse to replace an object; it must be known to understand that. */
   readonly ifNoneMatch: boolean;
 }
 
 /** An object in one request. Throws `ObjectExists` where the server refuses to replace one. */
 export async function putWhole(bucket: Bucket, object: WholeObject, signal: AbortSignal): Promise<void> {
-  const { bytes, key, putId, ifNoneMatch } = object;
-  const md5 = createHash('md5').update(bytes).digest();
+  const { key, putId, ifNoneMatch } = object;
+  const { bytes, md5 } = object.part;
   const command = new PutObjectCommand({
     Bucket: bucket.location.bucket,
     Key: bucket.location.prefix + key,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { assertKey } from '../../core/object-key.ts';
 import { partMemory } from '../../pipeline/part-memory.ts';
-import { partsOf } from '../../pipeline/parts.ts';
+import { type Part, partsOf } from '../../pipeline/parts.ts';
 import { partsUnderWay } from '../../pipeline/parts-under-way.ts';
 import type { Bucket } from './bucket.ts';
 import { serverAbilities, takeTurn } from './conditional.ts';
@@ -35,17 +35,17 @@ export async function putObject(
     const conditions = ifAbsent ? await conditionsOf(bucket, key, signal) : undefined;
     const putId = randomUUID();
     let size = 0;
-    let whole: Buffer | undefined = Buffer.alloc(0);
+    let whole: Part | undefined;
     for await (const part of partsOf(source, partBytes, partMemory, ended)) {
       size += part.bytes.length;
       if (!upload && part.bytes.length < partBytes) {
-        whole = part.bytes;
+        whole = part;
         continue;
       }
       whole = undefined;
       upload ??= await startUpload(bucket, key, putId, ended);
       // The memory of a put is that of the parts under way: the next is filled when there is some for it.
-      await underWay.add(upload.send(part.bytes, ended).then(part.release));
+      await underWay.add(upload.send(part, ended).then(part.release));
     }
     await underWay.settled();
     ended.throwIfAborted();
@@ -54,7 +54,7 @@ export async function putObject(
       finish(bucket, { key, putId, size, ifNoneMatch, check: upload !== undefined, signal }, (last) =>
         upload
           ? upload.complete(ifNoneMatch, last)
-          : putWhole(bucket, { key, putId, bytes: whole!, ifNoneMatch }, last),
+          : putWhole(bucket, { key, putId, part: whole!, ifNoneMatch }, last),
       );
     const decides = upload ? conditions?.uploads : conditions?.puts;
     if (!conditions) await publish(false);
