@@ -8,6 +8,7 @@ import { findInstanceById, findKey, type Instance } from '../db/instances.ts';
 import { endAttempt } from '../db/task-attempts.ts';
 import type { Task } from '../db/tasks.ts';
 import type { BackupSource } from '../engines/engine.ts';
+import { type FreshKeys, freshKeys } from '../pipeline/fresh-keys.ts';
 import { sealData } from '../pipeline/seal.ts';
 import { encodeManifest, signManifest, verifyManifest } from '../pipeline/signature.ts';
 import { type Context, engineOf, openConnection, openKey } from './context.ts';
@@ -76,8 +77,9 @@ async function takeAndStore(context: Context, run: RunningAttempt, subject: Subj
   const [store] = context.stores;
   const key = dataKey(instance.backupGuid, backup.backupId, dataName(run.task.attempt));
   const connection = openConnection(context, instance);
+  const fresh = freshKeys(subject.passphrase);
   const source = await engineOf(context, instance.engine).backUp(connection, run.signal);
-  const sealed = await sealSource(source, subject.passphrase, run);
+  const sealed = await sealSource(source, fresh, run);
   run.setPhase('transferring');
   const written = await store.put(key, sealed.stored as Readable & AsyncIterable<Uint8Array>, {
     signal: run.signal,
@@ -110,10 +112,10 @@ async function takeAndStore(context: Context, run: RunningAttempt, subject: Subj
   return manifest;
 }
 
-function sealSource(source: BackupSource, passphrase: string, run: RunningAttempt) {
+function sealSource(source: BackupSource, fresh: FreshKeys, run: RunningAttempt) {
   return sealData({
     source: source.stream,
-    passphrase,
+    fresh,
     compression: source.compressed ? 'none' : 'zstd',
     signal: run.signal,
     onProgress: ({ bytesIn, bytesOut }) => run.setBytes(bytesIn, bytesOut),

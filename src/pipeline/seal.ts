@@ -1,14 +1,15 @@
-import { createCipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { constants, createZstdCompress } from 'node:zlib';
-import { chunkSize, type Manifest, pbkdf2Rounds } from '../core/manifest.ts';
+import { chunkSize, type Manifest } from '../core/manifest.ts';
 import { abortError } from './abort.ts';
-import { deriveKeys, type StoredKeys } from './derive-keys.ts';
+import type { StoredKeys } from './derive-keys.ts';
 import { PlaintextDigest, StoredDigests } from './digests.ts';
+import type { FreshKeys } from './fresh-keys.ts';
 import { gather } from './gather.ts';
 import { joinStreams, mapBytes, stageBuffer } from './join-streams.ts';
 import { frugal, handOver, release } from './release.ts';
-import { saltBytes, saltedHeader } from './salted-header.ts';
+import { saltedHeader } from './salted-header.ts';
 
 /**
  * Plaintext to stored bytes, in one pass: count and HMAC, compress, encrypt, count and digest. The format is that of
@@ -17,13 +18,12 @@ import { saltBytes, saltedHeader } from './salted-header.ts';
 
 export interface SealOptions {
   readonly source: Readable;
-  readonly passphrase: string;
+  readonly fresh: FreshKeys;
   readonly compression: Manifest['compression'];
   readonly signal: AbortSignal;
   /** Called for every piece, with bytes of plaintext and of stored data so far. */
   readonly onProgress?: (progress: Progress) => void;
   /** Smaller ones than the default are for tests. */
-  readonly rounds?: number;
   readonly chunkSize?: number;
 }
 
@@ -51,11 +51,11 @@ export interface Sealed {
 
 /** Takes over the source: whatever goes wrong, here or later, destroys it. Errors of the source come out of `stored`. */
 export async function sealData(options: SealOptions): Promise<Sealed> {
-  const { source, signal, compression, onProgress, rounds = pbkdf2Rounds } = options;
-  const salt = randomBytes(saltBytes);
+  const { source, signal, compression, onProgress } = options;
+  const { salt, rounds } = options.fresh;
   // A source that fails meanwhile keeps its error until the stages are there.
   source.on('error', () => {});
-  const keys = await deriveKeys(options.passphrase, salt, rounds).catch((error) => {
+  const keys = await options.fresh.derived.catch((error) => {
     source.destroy();
     throw error;
   });

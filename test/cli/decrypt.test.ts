@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Manifest } from '../../src/core/manifest.ts';
 import { encodeA9s } from '../../src/pipeline/a9s.ts';
+import { freshKeys } from '../../src/pipeline/fresh-keys.ts';
 import { sealData } from '../../src/pipeline/seal.ts';
 import { encodeManifest, signManifest } from '../../src/pipeline/signature.ts';
 import { backup, backupGuid, guid } from './fake-site.ts';
@@ -32,7 +33,12 @@ const decrypt = (...args: string[]) =>
 async function stored(
   compression: Manifest['compression'] = 'zstd',
 ): Promise<{ data: Buffer; manifest: Buffer }> {
-  const sealed = await sealData({ source: Readable.from([plain]), passphrase, compression, signal: never });
+  const sealed = await sealData({
+    source: Readable.from([plain]),
+    fresh: freshKeys(passphrase),
+    compression,
+    signal: never,
+  });
   const data = await buffer(sealed.stored);
   const facts = sealed.facts();
   const time = backup.finished_at;

@@ -40,5 +40,7 @@ async function all(pieces: readonly Uint8Array[], partBytes: number): Promise<Pa
   async function* source() {
     yield* pieces;
   }
-  return Array.fromAsync(partsOf(source(), partBytes, makePartMemory(), never));
+  const parts: Part[] = [];
+  for await (const part of partsOf(source(), partBytes, makePartMemory(), never)) parts.push(part);
+  return parts;
 }

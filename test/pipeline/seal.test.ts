@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseManifest, pbkdf2Rounds } from '../../src/core/manifest.ts';
+import { freshKeys } from '../../src/pipeline/fresh-keys.ts';
 import { openData } from '../../src/pipeline/open.ts';
 import { sealData } from '../../src/pipeline/seal.ts';
 import { encodeManifest, verifyManifest } from '../../src/pipeline/signature.ts';
@@ -89,10 +90,9 @@ describe('sealing', () => {
     const onProgress = (progress: { bytesIn: number; bytesOut: number }) => seen.push(progress);
     const sealed = await sealData({
       source,
-      passphrase: 'a passphrase',
+      fresh: freshKeys('a passphrase', 1),
       compression: 'zstd',
       signal: never,
-      rounds: 1,
       onProgress,
     });
     expect(() => sealed.facts()).toThrow();
@@ -111,7 +111,7 @@ describe('what ends a sealing', () => {
     return source;
   };
   const seal = (source: Readable, signal = never) =>
-    sealData({ source, passphrase: 'a passphrase', compression: 'zstd', signal, rounds: 1 });
+    sealData({ source, fresh: freshKeys('a passphrase', 1), compression: 'zstd', signal });
 
   test('a failing source fails the stored bytes with its own error, and there are no facts', async () => {
     for (const pieces of [0, 1, 40]) {
@@ -184,10 +184,9 @@ test('promise 7: memory does not grow with the data', { timeout: 120_000 }, asyn
   });
   const sealed = await sealData({
     source,
-    passphrase: 'a passphrase',
+    fresh: freshKeys('a passphrase', 1),
     compression: 'zstd',
     signal: never,
-    rounds: 1,
   });
   const before = process.memoryUsage.rss();
   let peak = before;

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Manifest, UnsignedManifest } from '../../src/core/manifest.ts';
+import { freshKeys } from '../../src/pipeline/fresh-keys.ts';
 import { openData } from '../../src/pipeline/open.ts';
 import { type SealedFacts, type SealOptions, sealData } from '../../src/pipeline/seal.ts';
 import { signManifest, verifyManifest } from '../../src/pipeline/signature.ts';
@@ -16,16 +17,18 @@ export interface SealedBackup {
 export async function sealBackup(
   plaintext: Uint8Array | readonly Uint8Array[],
   passphrase: string,
-  options: Partial<Pick<SealOptions, 'compression' | 'rounds' | 'chunkSize'>> = {},
+  options: Partial<Pick<SealOptions, 'compression' | 'chunkSize'>> & {
+    readonly rounds?: number | undefined;
+  } = {},
 ): Promise<SealedBackup> {
   const pieces = plaintext instanceof Uint8Array ? [plaintext] : plaintext;
+  const { rounds, ...others } = { rounds: 10, ...options };
   const sealed = await sealData({
     source: Readable.from(pieces, { objectMode: true }),
-    passphrase,
+    fresh: freshKeys(passphrase, rounds),
     compression: 'zstd',
     signal: never,
-    rounds: 10,
-    ...options,
+    ...others,
   });
   const stored = Buffer.concat(await sealed.stored.toArray());
   const { data, ...facts } = sealed.facts();

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError, onAbort } from '../../pipeline/abort.ts';
-import { runSink, runTool } from '../../pipeline/child-process.ts';
+import { runSink } from '../../pipeline/child-process.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
 import type { Place } from '../roots.ts';
 import { guardArchive } from './archive-guard.ts';
@@ -18,6 +18,7 @@ import { settleContainer } from './settle.ts';
 import { swap } from './swap.ts';
 import { type Programs, requireTar } from './tools.ts';
 import { walk } from './walk.ts';
+import { writeBack } from './write-back.ts';
 
 /** Unpacks into a new folder beside the instance's, checks it, and exchanges the two; see docs/engines/files.md. */
 export async function restore(
@@ -59,9 +60,6 @@ async function stageAndSwitch(work: Work): Promise<RestoreReport> {
   try {
     ticket.onPhase('transferring');
     warnings = await unpack(work, dataIn(container), ownership);
-    ticket.onPhase('verifying');
-    // Whatever happens to the machine after the switch, what became visible is on the disk.
-    await runTool('sync', ['--file-system', container], { signal });
     await markStaged(container);
     ticket.onPhase('switching');
     await ticket.beforeSwitch();
@@ -88,7 +86,7 @@ async function stageAndSwitch(work: Work): Promise<RestoreReport> {
 /** Cleaning up goes on after an abort, but not for ever. */
 const cleanUpMs = 30_000;
 
-/** Resolves with what tar says it could not keep, a sentence each. */
+/** Resolves with what tar says it could not keep, a sentence each, when all is checked and on the disk. */
 async function unpack(work: Work, folder: string, ownership: Ownership): Promise<string[]> {
   const { bytes, tools } = work;
   const warnings: string[] = [];
@@ -103,13 +101,16 @@ async function unpack(work: Work, folder: string, ownership: Ownership): Promise
     },
   });
   const guard = guardArchive();
+  const disk = writeBack(folder, work.signal, (error) => giveUp.abort(error));
   try {
-    await pipeline(bytes, guard.stage, input, { signal: giveUp.signal });
+    await pipeline(bytes, guard.stage, disk.stage, input, { signal: giveUp.signal });
   } catch (error) {
     throw giveUp.signal.aborted ? abortError(giveUp.signal) : error;
   } finally {
+    await disk.settled();
     release();
   }
+  work.ticket.onPhase('verifying');
   const { members } = await walk(folder, { find: tools.find, signal: work.signal });
   if (members !== guard.members()) {
     throw new ForestayError(
@@ -118,6 +119,8 @@ async function unpack(work: Work, folder: string, ownership: Ownership): Promise
       { hint: 'Check GNU tar and the file system on the machine of the worker. Nothing was changed.' },
     );
   }
+  // Whatever happens to the machine after the switch, what became visible is on the disk.
+  await disk.finish();
   return warnings;
 }
 

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { release } from '../../pipeline/release.ts';
 import { untilAborted } from '../../pipeline/until-aborted.ts';
+import { syncEarly } from './early-sync.ts';
 import { onDisk } from './errors.ts';
 
 /** Bytes handed to one `writev`. Twice as many are in memory at most: one batch is filled while another is written. */
@@ -11,7 +12,7 @@ const batchChunks = 512;
 /**
  * Writes a source to a file that is open for writing; resolves with the bytes written. Rejects with what the source threw,
  * with the reason of the signal, or with the translated error of the disk, whichever came first; then the source is
- * closed and no write is under way any more.
+ * closed and no write or sync is under way any more.
  */
 export async function writeSource(
   root: string,
@@ -22,6 +23,7 @@ export async function writeSource(
   // A write that fails must also end the wait for a source that is in no hurry.
   const failure = new AbortController();
   const ended = AbortSignal.any([signal, failure.signal]);
+  const early = syncEarly(root, handle, (error) => failure.abort(error));
   let writing: Promise<void> = Promise.resolve();
   let batch: Uint8Array[] = [];
   let pending = 0;
@@ -30,9 +32,13 @@ export async function writeSource(
   const flush = async () => {
     await writing;
     const buffers = batch;
+    const bytes = pending;
     batch = [];
     pending = 0;
-    writing = onDisk(root, () => writeFully(handle, buffers));
+    writing = onDisk(root, async () => {
+      await writeFully(handle, buffers);
+      early.wrote(bytes);
+    });
     writing.catch((error: unknown) => failure.abort(error));
   };
 
@@ -48,10 +54,12 @@ export async function writeSource(
     }
     await flush();
     await writing;
+    await early.settled();
     signal.throwIfAborted();
     return size;
   } finally {
     await writing.catch(() => {});
+    await early.settled().catch(() => {});
   }
 }
 

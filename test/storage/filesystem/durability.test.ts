@@ -62,6 +62,15 @@ describe.skipIf(noStrace)(`the system calls of a directory store${noStrace}`, ()
     const seen = await trace(temp.root, 'a/data');
     expect(seen.slice(-2)).toEqual([`fsync ${temp.root}/a`, `fsync ${temp.root}`]);
   });
+
+  it('are believed when one fails on the way, even if the last sync says that all is well', async () => {
+    await using temp = await makeTempStore();
+    const failFirst = ['-f', '-o', '/dev/null', '-e', 'inject=fdatasync:error=EIO:when=1'];
+    const putting = run('strace', [...failFirst, process.execPath, child, temp.root, 'a/data', '80000000']);
+    await expect(putting).rejects.toMatchObject({ stderr: expect.stringMatching(/StoreUnavailable/) });
+    expect(await temp.visible()).toEqual([]);
+    expect(await temp.temps()).toEqual([]);
+  });
 });
 
 /** The calls that matter for durability while a process puts 3 MB under a key, in order. */
