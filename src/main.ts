@@ -12,6 +12,8 @@ if (Number(process.versions.node.split('.')[0]) < oldest) {
   );
   process.exitCode = 1;
 } else {
+  const { keepCompiledCode } = await import('./compiled-code.ts');
+  keepCompiledCode();
   const { holdSmall } = await import('./young-generation.ts');
   holdSmall();
   const { runProcess } = await import('./cli/process.ts');

@@ -129,6 +129,7 @@ function environment({ site, env }: RunOptions): Record<string, string> {
   return {
     PATH: process.env.PATH ?? '',
     TMPDIR: tmpdir(),
+    XDG_CACHE_HOME: process.env.XDG_CACHE_HOME ?? '',
     ...(site && { FORESTAY_URL: site.url, FORESTAY_TOKEN: site.token }),
     ...env,
   };

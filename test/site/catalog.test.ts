@@ -53,7 +53,8 @@ test('promise 6: a site whose database is deleted lists the same backups after c
   await lost.kill();
   await rm(path.join(data.path, 'db'), { recursive: true });
 
-  const settings = { PATH: process.env.PATH ?? '', TMPDIR: tmpdir(), FORESTAY_DATA_DIR: data.path, ...env };
+  const { PATH = '', XDG_CACHE_HOME = '' } = process.env;
+  const settings = { PATH, XDG_CACHE_HOME, TMPDIR: tmpdir(), FORESTAY_DATA_DIR: data.path, ...env };
   const forestay = async (...args: string[]) =>
     (await run(process.execPath, [main, ...args], { cwd: tmpdir(), env: settings })).stdout;
   const report = JSON.parse(await forestay('catalog', 'rebuild', '--json'));

@@ -18,6 +18,8 @@ let server: PostgresServer | undefined;
 let template: Awaited<ReturnType<typeof makeDatabaseTemplate>> | undefined;
 let runFolder = '';
 const realTmp = tmpdir();
+/** Compiled code, which all sites and command lines of the run share. */
+const cacheName = 'cache';
 
 /**
  * One private PostgreSQL server for the whole run, and one temp folder: `os.tmpdir()` of every test lies in it, so that
@@ -31,6 +33,7 @@ export async function setup(project: TestProject): Promise<void> {
   await chmod(runFolder, 0o711);
   process.env.TMPDIR = runFolder;
   process.env.FORESTAY_TEST_RUN = runFolder;
+  process.env.XDG_CACHE_HOME = join(runFolder, cacheName);
   project.provide('postgresUrl', server.adminUrl);
 }
 
@@ -56,7 +59,7 @@ async function remaining(): Promise<string[]> {
 }
 
 async function leakedFiles(): Promise<string[]> {
-  return (await readdir(runFolder)).map((name) => `temp file ${name}`);
+  return (await readdir(runFolder)).filter((name) => name !== cacheName).map((name) => `temp file ${name}`);
 }
 
 /** Processes that know the folder of this run, by environment or arguments; the runner's own workers are none. */

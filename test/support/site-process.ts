@@ -55,6 +55,7 @@ export function spawnSiteProcess({ dataDir, env, args = ['serve'] }: SiteProcess
     env: {
       PATH: process.env.PATH ?? '',
       TMPDIR: tmpdir(),
+      XDG_CACHE_HOME: process.env.XDG_CACHE_HOME ?? '',
       FORESTAY_DATA_DIR: dataDir,
       FORESTAY_LISTEN: '127.0.0.1:0',
       ...env,
