@@ -3,6 +3,7 @@
  * else one would use, on private servers in temp folders. docs/performance.md tells what is measured, and holds results.
  */
 import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureApi } from './api.ts';
 import { measureBackup } from './backup.ts';
@@ -17,6 +18,7 @@ import { formatReport, isMissed, type Row } from './report.ts';
 import { measureRestore } from './restore.ts';
 import { measureS3 } from './s3.ts';
 import { type Mode, modes } from './site.ts';
+import { limitReads } from './slow-disk.ts';
 
 const parts = ['backup', 'restore', 'memory', 'api', 's3', 'engines'] as const;
 const usage = `npm run bench -- [${parts.join(' | ')}] …
@@ -26,6 +28,7 @@ const usage = `npm run bench -- [${parts.join(' | ')}] …
   --memory-sizes <GB,…>   of the dumps of which memory is measured (default 0.5,2,8)
   --s3-size <GB>          of the file that is uploaded, and of each of the dumps backed up at once to S3 (default 0.5)
   --modes <mode,…>        where the site keeps its state: ${modes.join(', ')} (default both)
+  --disk-read <MB/s>      how fast all sides may read from the disk, for example of a usual virtual machine (needs root; default: no limit)
   --output <file>         write the result there, too
   --strict                exit with 1 where a target was missed`;
 
@@ -37,6 +40,8 @@ interface Options {
   readonly memorySizes: readonly number[];
   readonly s3Size: number;
   readonly modes: readonly Mode[];
+  /** Bytes a second. */
+  readonly diskRead: number | undefined;
   readonly output: string | undefined;
   readonly strict: boolean;
 }
@@ -51,6 +56,7 @@ function readOptions(): Options {
       'memory-sizes': { type: 'string', default: '0.5,2,8' },
       's3-size': { type: 'string', default: '0.5' },
       modes: { type: 'string', default: modes.join() },
+      'disk-read': { type: 'string' },
       output: { type: 'string' },
       strict: { type: 'boolean', default: false },
     },
@@ -62,8 +68,9 @@ function readOptions(): Options {
   const size = Number(values.size) * 1e9;
   const s3Size = Number(values['s3-size']) * 1e9;
   const rounds = Number(values.rounds);
+  const diskRead = values['disk-read'] === undefined ? undefined : Number(values['disk-read']) * 1e6;
   const chosen = values.modes.split(',').map((name) => modes.find((mode) => mode === name));
-  if (![size, s3Size, rounds, ...memorySizes].every((value) => value > 0))
+  if (![size, s3Size, rounds, diskRead ?? 1, ...memorySizes].every((value) => value > 0))
     throw wrong('sizes and rounds are numbers above 0');
   if (chosen.includes(undefined)) throw wrong(`modes are ${modes.join(', ')}`);
   return {
@@ -77,6 +84,7 @@ function readOptions(): Options {
     memorySizes,
     s3Size,
     modes: chosen.filter((mode) => mode !== undefined),
+    diskRead,
     output: values.output,
     strict: values.strict,
   };
@@ -102,12 +110,17 @@ async function measure(bench: Bench, options: Options): Promise<Row[]> {
 
 async function main(options: Options, signal: AbortSignal): Promise<void> {
   const loadBefore = load();
+  await using _limit =
+    options.diskRead === undefined ? undefined : await limitReads(tmpdir(), options.diskRead);
   await using bench = await openBench(signal);
   const rows = await measure(bench, options);
   const facts = [
     ...(await describeMachine(bench)),
     `load averages of 1 / 5 minutes: ${loadBefore} before, ${load()} after`,
     `${options.rounds} rounds, everything in turns; backups and restores of ${options.size / 1e9} GB of data`,
+    ...(options.diskRead === undefined
+      ? []
+      : [`reads from the disk limited to ${options.diskRead / 1e6} MB/s for all sides`]),
     'sites were made by `forestay migrate` in a process of its own: the very first start of an embedded one, which makes its database, takes up to 600 MB for a moment',
   ];
   const report = formatReport(rows, facts);
