@@ -77,6 +77,20 @@ const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex
 test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (seed ${seed})`, {
   timeout: 60_000 + rounds * 20_000,
 }, async () => {
+  await goThrough(rounds);
+});
+
+const hardRounds = Math.ceil(rounds / 4);
+
+test(`promises 1 to 4: ${hardRounds} backups where hardly a request comes through: those that fail say why`, {
+  timeout: 60_000 + hardRounds * 20_000,
+}, async () => {
+  const ends = await goThrough(hardRounds, [0.6, 0.9, 0.97]);
+  expect(Object.keys(ends)).toContainEqual(expect.stringMatching(/^backup failed Store/));
+});
+
+/** So many backups, and a restore of each that is done; resolves with how often the tasks ended in which way. */
+async function goThrough(rounds: number, rates?: readonly number[]): Promise<Record<string, number>> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startServer());
   const proxy = await startFaultProxy(server.endpoint);
@@ -85,7 +99,7 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
   const throughProxy = () =>
     retrying(storeAt(proxy.url, { ...server.options, repeat, silenceMs: 1_000, completeMs: 3_000 }), repeat);
   const site = stack.use(await makeTestSite({ wrapStore: throughProxy }));
-  const weather = badWeather(random);
+  const weather = badWeather(random, rates);
   proxy.setRule(weather.rule);
 
   const ends: Record<string, number> = {};
@@ -145,7 +159,8 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
     const left = { objects: before.objects.length, uploads: before.uploads.length };
     process.stderr.write(`${JSON.stringify({ ends, faults: weather.seen, left }, null, 2)}\n`);
   }
-});
+  return ends;
+}
 
 test(`promise 4: a store that is gone for ${outageMs} ms in the middle of an upload`, {
   timeout: 120_000 + 4 * outageMs,

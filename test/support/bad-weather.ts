@@ -33,15 +33,18 @@ export interface BadWeather {
   readonly seen: Readonly<Record<string, number>>;
 }
 
-/** Faults at random, from hardly any to hardly anything else: how many changes every few requests. */
-export function badWeather(random: () => number): BadWeather {
+/** From hardly any faults to hardly anything else. */
+const mixed = [0.02, 0.05, 0.1, 0.3, 0.85];
+
+/** Faults at random; `rates`: how many of the requests meet one, which changes every few requests. */
+export function badWeather(random: () => number, rates: readonly number[] = mixed): BadWeather {
   const seen: Record<string, number> = {};
   let [rate, left] = [0, 0];
   return {
     seen,
     rule() {
       if (left-- <= 0) {
-        rate = [0.02, 0.05, 0.1, 0.3, 0.85][Math.floor(random() * 5)]!;
+        rate = rates[Math.floor(random() * rates.length)]!;
         left = 5 + random() * 40;
       }
       if (random() >= rate) return undefined;
