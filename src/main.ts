@@ -17,5 +17,5 @@ if (Number(process.versions.node.split('.')[0]) < oldest) {
   const { holdSmall } = await import('./young-generation.ts');
   holdSmall();
   const { runProcess } = await import('./cli/process.ts');
-  await runProcess(process.argv.slice(2), { openSite: () => import('./app.ts') });
+  await runProcess(process.argv.slice(2), { openSite: async () => (await import('./app.ts')).site });
 }

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { readConfig, readEnvironment, readSecrets } from '../config.ts';
+import { readEnvironment } from '../config/environment.ts';
+import { readSecrets } from '../config/secrets.ts';
+import { readConfig } from '../config.ts';
 import type { CheckReport, RebuildReport } from './catalog-reports.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ClientConfig } from '../config.ts';
+import type { ClientConfig } from '../config/client.ts';
 import { CliError } from './errors.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 

@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
-import { readClientConfig, readConfig, readEnvironment, readSecrets } from '../config.ts';
+import { readClientConfig } from '../config/client.ts';
+import { readEnvironment } from '../config/environment.ts';
+import { readSecrets } from '../config/secrets.ts';
+import { readConfig } from '../config.ts';
 import { ForestayError } from '../core/errors.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';

@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
-import { type Config, readClientConfig, readEnvironment, type Secrets } from '../config.ts';
+import { readClientConfig } from '../config/client.ts';
+import { readEnvironment } from '../config/environment.ts';
+import type { Secrets } from '../config/secrets.ts';
+import type { Config } from '../config.ts';
 import type { CheckReport, RebuildReport } from './catalog-reports.ts';
 import { type Client, connect } from './client.ts';
 

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { readConfig, readEnvironment, readSecrets } from '../config.ts';
+import { readEnvironment } from '../config/environment.ts';
+import { readSecrets } from '../config/secrets.ts';
+import { readConfig } from '../config.ts';
 import { note, print } from './output.ts';
 import { runUntilAborted } from './run-until-aborted.ts';
 import { globalOptions, type Surroundings } from './surroundings.ts';
