@@ -10,6 +10,7 @@ export const mariadb = {
     return {
       connection: instance.connection,
       fill: () => instance.fill('bulk'),
+      change: () => instance.write(),
       fingerprint: async () => {
         const { tables, problems } = await instance.fingerprint();
         return { tables, problems };

@@ -8,6 +8,7 @@ export const rabbitmq = {
     return {
       connection: server.connection,
       fill: () => server.fill('small', () => {}, new AbortController().signal),
+      change: () => server.destroySomeData(),
       fingerprint: async (): Promise<unknown> => [...(await server.fingerprint()).facts],
       close: () => server.destroy(),
     };

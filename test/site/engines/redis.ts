@@ -8,6 +8,7 @@ export const redis = {
     return {
       connection: server.connection,
       fill: () => server.fill('small', () => {}, new AbortController().signal),
+      change: () => server.destroySomeData(),
       fingerprint: async (): Promise<unknown> => Object.fromEntries((await server.fingerprint()).facts),
       close: () => server.destroy(),
     };
