@@ -144,6 +144,8 @@ async function startWorker(holdAt: WorkerOrder['holdAt']): Promise<ChildProcess>
   };
   worker.send(order);
   if (holdAt !== 'never') expect((await once(worker, 'message'))[0]).toBe(`at ${holdAt}`);
+  // Its file is made while the first bytes are read, and may be late.
+  if (holdAt === 'bytes') await vi.waitFor(async () => expect(await instance.remains()).not.toEqual([]));
   return worker;
 }
 
