@@ -1,4 +1,4 @@
-import { runTool } from '../../pipeline/child-process.ts';
+import { findProgram } from '../../pipeline/find-program.ts';
 import type { ToolReport } from '../engine.ts';
 import type { Command } from './commands-file.ts';
 
@@ -17,7 +17,7 @@ export async function reportTools(commands: readonly Command[], signal: AbortSig
         ].flatMap((argv) => (argv?.[0] === undefined ? [] : [argv[0]])),
       );
       return [...programs].map(async (program) => {
-        const path = await locate(program, command.folder, signal);
+        const path = await findProgram(program, { cwd: command.folder, signal });
         const tool = `${command.name}: ${program}`;
         const hint = `Install ${program} on the machine of the worker, or correct the file of commands.`;
         return path === undefined
@@ -26,13 +26,4 @@ export async function reportTools(commands: readonly Command[], signal: AbortSig
       });
     }),
   );
-}
-
-async function locate(program: string, folder: string, signal: AbortSignal): Promise<string | undefined> {
-  const found = await runTool('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', program], {
-    cwd: folder,
-    signal,
-    timeoutMs: 10_000,
-  }).catch(() => undefined);
-  return found?.stdout.trim() || undefined;
 }

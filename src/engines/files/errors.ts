@@ -1,30 +1,4 @@
-import { type ErrorCode, ForestayError } from '../../core/errors.ts';
-import { ChildExit } from '../../pipeline/child-process.ts';
-
-/** Foreign errors (of the file system, of tar and find) in the words of the catalogue. */
-export function translateError(error: unknown, what: string): Error {
-  if (error instanceof ForestayError) {
-    if (error.code !== 'ToolFailed' || !(error.cause instanceof ChildExit)) return error;
-    const { stderr } = error.cause;
-    const found = texts.find(([pattern]) => pattern.test(stderr));
-    if (!found) return error;
-    const [pattern, meaning] = found;
-    const line = stderr.split('\n').find((each) => pattern.test(each)) ?? stderr;
-    return new ForestayError(meaning.code, `${what}: ${line.trim().slice(0, 600)}`, {
-      hint: meaning.hint,
-      cause: error,
-    });
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  const meaning = typeof code === 'string' ? codes[code] : undefined;
-  if (!meaning) return error instanceof Error ? error : new Error(String(error));
-  return new ForestayError(meaning.code, `${what} (${code}).`, { hint: meaning.hint, cause: error });
-}
-
-interface Meaning {
-  readonly code: ErrorCode;
-  readonly hint: string;
-}
+import { type Meaning, translatorOf } from '../../pipeline/foreign-errors.ts';
 
 const full: Meaning = {
   code: 'InstanceFull',
@@ -72,3 +46,6 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     changing,
   ],
 ];
+
+/** Foreign errors (of the file system, of tar and find) in the words of the catalogue. */
+export const translateError = translatorOf(codes, texts);

@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Probe } from '../engine.ts';
+import { restorePrefix } from '../folder-names.ts';
+import { exchange } from '../folder-swap.ts';
 import type { Place } from '../roots.ts';
 import type { Target } from './connection.ts';
 import { translateError } from './errors.ts';
-import { restorePrefix } from './names.ts';
 import { findFolder, isMountPoint } from './place.ts';
-import { exchange } from './swap.ts';
 import { type Programs, requireTar } from './tools.ts';
 import { walk } from './walk.ts';
 

@@ -1,21 +1,17 @@
-import { rename } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError, onAbort } from '../../pipeline/abort.ts';
 import { runSink } from '../../pipeline/child-process.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
+import { replaceFolder } from '../folder-restore.ts';
 import type { Place } from '../roots.ts';
 import { guardArchive } from './archive-guard.ts';
 import type { Target } from './connection.ts';
-import { createContainer, markStaged, syncFolder } from './container.ts';
 import { type Details, parseDetails } from './details.ts';
 import { translateError } from './errors.ts';
-import { dataIn, keptContainer, stagingContainer } from './names.ts';
 import { notKeptBy, type Ownership, planOwnership } from './ownership.ts';
 import { findRestorablePlace } from './place.ts';
-import { settleContainer } from './settle.ts';
-import { swap } from './swap.ts';
 import { type Programs, requireTar } from './tools.ts';
 import { walk } from './walk.ts';
 import { writeBack } from './write-back.ts';
@@ -53,41 +49,32 @@ interface Work {
 
 async function stageAndSwitch(work: Work): Promise<RestoreReport> {
   const { place, ticket, details, tools, signal } = work;
-  const container = stagingContainer(place, ticket.id, ticket.attempt);
-  await createContainer(container);
   const ownership = planOwnership(details);
-  let warnings: string[];
-  try {
-    ticket.onPhase('transferring');
-    warnings = await unpack(work, dataIn(container), ownership);
-    await markStaged(container);
-    ticket.onPhase('switching');
-    await ticket.beforeSwitch();
-    if (signal.aborted) throw abortError(signal);
-    await swap(container, place, tools.perl);
-    await rename(container, keptContainer(place, ticket.id));
-    await syncFolder(place.parent);
-  } catch (error) {
-    // What cannot be cleaned up now `settleRestore` finds by its name.
-    const left = await settleContainer(container, place, ticket.id, AbortSignal.timeout(cleanUpMs)).catch(
-      () => 'clean',
-    );
-    if (left !== 'switched') throw error;
-    warnings = [];
-  }
+  const unpacked = await replaceFolder(
+    { place, ticket, perl: tools.perl, signal },
+    { fill: (folder) => unpack(work, folder, ownership), check: (folder, done) => check(work, folder, done) },
+  );
   return {
     method: 'staged',
     switchMs: null,
     undoable: true,
-    notKept: [...notKeptBy(ownership), ...details.changes.map(asChange), ...details.warnings, ...warnings],
+    notKept: [
+      ...notKeptBy(ownership),
+      ...details.changes.map(asChange),
+      ...details.warnings,
+      ...(unpacked?.warnings ?? []),
+    ],
   };
 }
 
-/** Cleaning up goes on after an abort, but not for ever. */
-const cleanUpMs = 30_000;
+interface Unpacked {
+  /** How many files and folders the archive holds. */
+  readonly members: number;
+  /** What tar says it could not keep, a sentence each. */
+  readonly warnings: readonly string[];
+}
 
-/** Resolves with what tar says it could not keep, a sentence each, when all is checked and on the disk. */
-async function unpack(work: Work, folder: string, ownership: Ownership): Promise<string[]> {
+async function unpack(work: Work, folder: string, ownership: Ownership): Promise<Unpacked> {
   const { bytes, tools } = work;
   const warnings: string[] = [];
   const giveUp = new AbortController();
@@ -110,18 +97,18 @@ async function unpack(work: Work, folder: string, ownership: Ownership): Promise
     await disk.settled();
     release();
   }
-  work.ticket.onPhase('verifying');
-  const { members } = await walk(folder, { find: tools.find, signal: work.signal });
-  if (members !== guard.members()) {
-    throw new ForestayError(
-      'ToolFailed',
-      `tar reported success, but made ${members} of ${guard.members()} files and folders.`,
-      { hint: 'Check GNU tar and the file system on the machine of the worker. Nothing was changed.' },
-    );
-  }
-  // Whatever happens to the machine after the switch, what became visible is on the disk.
   await disk.finish();
-  return warnings;
+  return { members: guard.members(), warnings };
+}
+
+async function check({ tools, signal }: Work, folder: string, unpacked: Unpacked): Promise<void> {
+  const { members } = await walk(folder, { find: tools.find, signal });
+  if (members === unpacked.members) return;
+  throw new ForestayError(
+    'ToolFailed',
+    `tar reported success, but made ${members} of ${unpacked.members} files and folders.`,
+    { hint: 'Check GNU tar and the file system on the machine of the worker. Nothing was changed.' },
+  );
 }
 
 function extractArgs(folder: string, ownership: Ownership): string[] {

@@ -1,5 +1,6 @@
 import { ForestayError } from '../../core/errors.ts';
 import { runTool } from '../../pipeline/child-process.ts';
+import { findProgram } from '../../pipeline/find-program.ts';
 import type { ToolReport } from '../engine.ts';
 
 /** Names that PATH finds, or absolute paths. */
@@ -38,7 +39,7 @@ export async function requireTar(programs: Programs, signal: AbortSignal): Promi
 
 export async function reportTools(programs: Programs, signal: AbortSignal): Promise<ToolReport[]> {
   const look = async (tool: keyof Programs, hint: string): Promise<ToolReport> => {
-    const path = await locate(programs[tool], signal);
+    const path = await findProgram(programs[tool], { signal });
     const version = path && (await versionOf(path, signal));
     return version ? { tool, found: [{ version, path }], hint } : { tool, found: [], hint };
   };
@@ -54,13 +55,4 @@ const versionMs = 10_000;
 async function versionOf(path: string, signal: AbortSignal): Promise<string | undefined> {
   const result = await runTool(path, ['--version'], { signal, timeoutMs: versionMs }).catch(() => undefined);
   return /\d+\.\d+[.\d]*/.exec(result?.stdout ?? '')?.[0];
-}
-
-/** Where PATH, as the programs we start see it, finds a program. */
-async function locate(program: string, signal: AbortSignal): Promise<string | undefined> {
-  const found = await runTool('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', program], {
-    signal,
-    timeoutMs: versionMs,
-  }).catch(() => undefined);
-  return found?.stdout.trim() || undefined;
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { spawnSource } from '../../pipeline/child-process.ts';
-import { restorePrefix } from './names.ts';
+import { restorePrefix } from '../folder-names.ts';
 
 /** What a walk over a folder saw. */
 export interface Walk {

@@ -5,11 +5,11 @@ import { mapBytes } from '../../pipeline/join-streams.ts';
 /** Bytes that may wait for the disk before they are sent on to it. */
 const owedBytes = 128 * 1024 * 1024;
 
-/** What is unpacked goes to the disk meanwhile, so that `finish` has little left to wait for. */
+/** What is unpacked goes to the disk meanwhile, so that the switch has little left to wait for. */
 export interface WriteBack {
   /** What is to be unpacked goes through it. */
   readonly stage: Transform;
-  /** Resolves when all that was written is on the disk. Rejects when it is not: a disk tells of a failure only once. */
+  /** Resolves when what was sent to the disk is there. Rejects when it is not: a disk tells of a failure only once. */
   finish(): Promise<void>;
   /** Resolves when nothing of it is running any more. */
   settled(): Promise<void>;
@@ -37,10 +37,7 @@ export function writeBack(folder: string, signal: AbortSignal, onFailure: (error
       if (owed >= owedBytes && !isSyncing) syncEarly();
       return bytes;
     }),
-    async finish() {
-      await earlier;
-      await sync();
-    },
+    finish: () => earlier,
     settled: () => earlier.catch(() => {}),
   };
 }

@@ -1,49 +1,25 @@
-import { type ErrorCode, ForestayError } from '../../core/errors.ts';
-import { ChildExit } from '../../pipeline/child-process.ts';
+import { type Meaning, translatorOf } from '../../pipeline/foreign-errors.ts';
 
-/** Foreign errors (of the file system and of sqlite3) in the words of the catalogue. */
-export function translateError(error: unknown, what: string): Error {
-  if (error instanceof ForestayError) {
-    if (error.code !== 'ToolFailed' || !(error.cause instanceof ChildExit)) return error;
-    const { stderr } = error.cause;
-    const found = texts.find(([pattern]) => pattern.test(stderr));
-    if (!found) return error;
-    const [pattern, meaning] = found;
-    const line = stderr.split('\n').find((each) => pattern.test(each)) ?? stderr;
-    return meant(meaning, `${what}: ${line.trim().slice(0, 600)}`, error);
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  const meaning = typeof code === 'string' ? codes[code] : undefined;
-  if (!meaning) return error instanceof Error ? error : new Error(String(error));
-  return meant(meaning, `${what} (${code}).`, error);
-}
-
-type Meaning = readonly [code: ErrorCode, hint: string];
-
-function meant([code, hint]: Meaning, message: string, cause: unknown): ForestayError {
-  return new ForestayError(code, message, { hint, cause });
-}
-
-const full: Meaning = [
-  'InstanceFull',
-  'Make room on the file system of the database: a backup needs room for a copy of it, a restore for two. Nothing was changed.',
-];
-const noRight: Meaning = [
-  'InstanceRefused',
-  'Let the worker read and write the database file, and make files in its folder.',
-];
-const gone: Meaning = [
-  'InstanceUnreachable',
-  'Check that the database file is there on the machine of the worker, and that its file system is mounted.',
-];
-const locked: Meaning = [
-  'InstanceBusy',
-  'Another program holds a lock for more than a minute: end its transaction, then try again.',
-];
-const noDatabase: Meaning = [
-  'InstanceRefused',
-  'Check the path. If the file was a database: move it away, make an empty file in its place, and restore.',
-];
+const full: Meaning = {
+  code: 'InstanceFull',
+  hint: 'Make room on the file system of the database: a backup needs room for a copy of it, a restore for two. Nothing was changed.',
+};
+const noRight: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'Let the worker read and write the database file, and make files in its folder.',
+};
+const gone: Meaning = {
+  code: 'InstanceUnreachable',
+  hint: 'Check that the database file is there on the machine of the worker, and that its file system is mounted.',
+};
+const locked: Meaning = {
+  code: 'InstanceBusy',
+  hint: 'Another program holds a lock for more than a minute: end its transaction, then try again.',
+};
+const noDatabase: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'Check the path. If the file was a database: move it away, make an empty file in its place, and restore.',
+};
 
 const codes: Readonly<Record<string, Meaning>> = {
   ENOSPC: full,
@@ -66,3 +42,6 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
   [/disk I\/O error|Input\/output error|Stale file handle/, gone],
   [/unable to open database|^Error: cannot open/m, gone],
 ];
+
+/** Foreign errors (of the file system and of sqlite3) in the words of the catalogue. */
+export const translateError = translatorOf(codes, texts);

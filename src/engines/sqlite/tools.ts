@@ -1,5 +1,6 @@
 import { ForestayError } from '../../core/errors.ts';
 import { runTool } from '../../pipeline/child-process.ts';
+import { findProgram } from '../../pipeline/find-program.ts';
 import type { ToolReport } from '../engine.ts';
 import type { Shell } from './shell.ts';
 
@@ -25,11 +26,7 @@ export async function requireSqlite({ program }: Shell, signal: AbortSignal): Pr
 /** Whether it is there. */
 export async function reportTools(shell: Shell, signal: AbortSignal): Promise<ToolReport[]> {
   const hint = `Install sqlite3 ${oldest.join('.')} or newer, for example: apt-get install sqlite3`;
-  const found = await runTool('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', shell.program], {
-    signal,
-    timeoutMs: versionMs,
-  }).catch(() => undefined);
   const version = await requireSqlite(shell, signal).catch(() => undefined);
-  const path = found?.stdout.trim();
+  const path = await findProgram(shell.program, { signal });
   return [{ tool: 'sqlite3', found: path && version ? [{ version, path }] : [], hint }];
 }

@@ -1,11 +1,11 @@
 import { rename } from 'node:fs/promises';
 import { arch, platform } from 'node:process';
-import { ForestayError } from '../../core/errors.ts';
-import { ChildExit, runTool } from '../../pipeline/child-process.ts';
-import type { Place } from '../roots.ts';
-import { exists, syncFolder } from './container.ts';
+import { ForestayError } from '../core/errors.ts';
+import { ChildExit, runTool } from '../pipeline/child-process.ts';
 import { hasErrno } from './errno.ts';
-import { asideIn, dataIn } from './names.ts';
+import { exists, syncFolder } from './folder-container.ts';
+import { asideIn, dataIn } from './folder-names.ts';
+import type { Place } from './roots.ts';
 
 /**
  * Exchanges the instance's folder and the one in a container. In one step where the system can: then at every moment one of

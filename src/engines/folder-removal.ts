@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runTool } from '../../pipeline/child-process.ts';
-import type { Place } from '../roots.ts';
-import { exists } from './container.ts';
+import { runTool } from '../pipeline/child-process.ts';
 import { hasErrno } from './errno.ts';
-import { goneContainer } from './names.ts';
+import { exists } from './folder-container.ts';
+import { goneContainer } from './folder-names.ts';
+import type { Place } from './roots.ts';
 
 /** Takes a container's name away, so that no attempt can use it any more. Undefined when it is not there. */
 export async function takeAway(

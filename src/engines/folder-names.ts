@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { Place } from '../roots.ts';
+import type { Place } from './roots.ts';
 
 /**
  * Names of what restores make in the folder above an instance's. Each is a *container*: a folder, open to nobody else, with

@@ -1,6 +1,6 @@
 import { lstat, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { hasErrno } from './errno.ts';
-import { asideIn, dataIn, markerIn } from './names.ts';
+import { asideIn, dataIn, markerIn } from './folder-names.ts';
 
 /**
  * A container holds either the staged data, or, after the two were exchanged, the data that was replaced. Which one it is can
