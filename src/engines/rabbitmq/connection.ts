@@ -1,8 +1,6 @@
-import { isIP } from 'node:net';
 import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
-import { ForestayError } from '../../core/errors.ts';
 import type { Connection } from '../../core/instance.ts';
+import { addressIn, checkHost, checkPem, pem, readFields, readUrl, refuse } from '../server-connection.ts';
 
 const tlsModes = ['off', 'verify', 'unverified'] as const;
 
@@ -57,13 +55,7 @@ export const connectionSchema = Type.Object(
         default: 'off',
       }),
     ),
-    ca: Type.Optional(
-      Type.String({
-        title: 'Certificates of the authorities to trust (PEM)',
-        format: 'textarea',
-        maxLength: 1024 * 1024,
-      }),
-    ),
+    ca: Type.Optional(pem('Certificates of the authorities to trust (PEM)')),
   },
   { additionalProperties: false },
 );
@@ -91,22 +83,17 @@ export function parseConnection(input: unknown): Connection {
 
 /** The same with its type, for connections that were parsed before. */
 export function readTarget(input: unknown): Target {
-  const { url, ...fields } = checked(input);
-  const fromUrl = url === undefined ? {} : parseUrl(url);
-  for (const name of Object.keys(fromUrl)) {
-    if (name in fields) refuse(`The connection gives ${name} twice: in the URL and as a field.`);
-  }
-  const given: ConnectionInput = { ...fields, ...fromUrl };
+  const given = readFields(connectionSchema, input, parseUrl);
   const tls = given.tls ?? 'off';
   const { ca, vhost } = given;
-  if (ca !== undefined && !ca.includes('-----BEGIN ')) refuse('ca must be PEM text, not the name of a file.');
+  checkPem({ ca });
   if (ca !== undefined && tls !== 'verify')
     refuse('ca is of use only with tls verify.', 'Set tls to verify.');
   const username = given.username ?? refuse('The connection lacks a username.');
   if (username.includes(':')) refuse('A user whose name has a colon cannot log in to the management API.');
   if (vhost === '.' || vhost === '..') refuse('The management API cannot address a vhost of this name.');
   return {
-    host: checkHost(given.host ?? refuse('The connection lacks a host.')),
+    host: checkHost(given.host),
     port: given.port ?? (tls === 'off' ? 15672 : 15671),
     path: checkPath(given.path ?? ''),
     username,
@@ -117,35 +104,8 @@ export function readTarget(input: unknown): Target {
   };
 }
 
-function checked(input: unknown): ConnectionInput {
-  if (typeof input === 'string') return { url: input };
-  if (Value.Check(connectionSchema, input)) return input;
-  if (input === null || typeof input !== 'object') return refuse('The connection must be an object.');
-  const known = Object.keys(connectionSchema.properties);
-  const unknown = Object.keys(input).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    return refuse(
-      `The connection has no field ${JSON.stringify(unknown)}.`,
-      `Its fields are: ${known.join(', ')}.`,
-    );
-  }
-  // Never the value: the field may be the password.
-  const [first] = Value.Errors(connectionSchema, input);
-  const field = first?.instancePath.split('/')[1] ?? 'connection';
-  const allowed = field === 'tls' ? `one of ${tlsModes.join(', ')}` : (first?.message ?? 'valid');
-  return refuse(`The field ${field} of the connection is wrong: ${allowed}.`);
-}
-
 function parseUrl(text: string): Partial<ConnectionInput> {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    return refuse(
-      'The url is not readable.',
-      'Characters such as @ : / ? # % in names and passwords are written %40 %3A %2F %3F %23 %25.',
-    );
-  }
+  const url = readUrl(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     refuse(
       'The url must start with http:// or https://.',
@@ -155,28 +115,11 @@ function parseUrl(text: string): Partial<ConnectionInput> {
   if (url.search !== '' || url.hash !== '') refuse('The url must have no ? and no #.');
   const path = url.pathname.replace(/\/+$/, '').replace(/\/api$/, '');
   return {
-    host: decoded('host', url.hostname.replace(/^\[(.*)\]$/, '$1')),
-    ...(url.port === '' ? { port: url.protocol === 'https:' ? 443 : 80 } : { port: Number(url.port) }),
+    port: url.protocol === 'https:' ? 443 : 80,
+    ...addressIn(url),
     ...(path === '' ? {} : { path }),
-    ...(url.username === '' ? {} : { username: decoded('username', url.username) }),
-    ...(url.password === '' ? {} : { password: decoded('password', url.password) }),
     ...(url.protocol === 'https:' ? { tls: 'verify' as const } : {}),
   };
-}
-
-function decoded(name: string, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return refuse(`The ${name} in the url is not readable: % must be written %25.`);
-  }
-}
-
-function checkHost(host: string): string {
-  if (isIP(host) === 0 && !/^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?$/.test(host)) {
-    refuse('The host is neither a host name nor an IP address.');
-  }
-  return host;
 }
 
 function checkPath(path: string): string {
@@ -185,8 +128,4 @@ function checkPath(path: string): string {
     refuse('The path must begin with a slash and be written as in a URL.', 'Example: /rabbitmq');
   }
   return trimmed;
-}
-
-function refuse(message: string, hint?: string): never {
-  throw new ForestayError('BadRequest', message, hint === undefined ? {} : { hint });
 }
