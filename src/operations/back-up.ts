@@ -13,6 +13,7 @@ import { sealData } from '../pipeline/seal.ts';
 import { encodeManifest, signManifest, verifyManifest } from '../pipeline/signature.ts';
 import { type Context, engineOf, openConnection, openKey } from './context.ts';
 import { attemptKeys } from './discard-backup.ts';
+import { putBytes } from './put-bytes.ts';
 import { requestCopies } from './request-copies.ts';
 import type { RunningAttempt } from './running-attempt.ts';
 import { isComplete, readManifest } from './stored-backup.ts';
@@ -160,16 +161,12 @@ async function sealKeyOf(context: Context, { backup, instance, passphrase }: Sub
 async function putManifest(context: Context, manifest: Manifest, run: RunningAttempt): Promise<void> {
   const [store] = context.stores;
   const key = manifestKey(manifest.backup_guid, manifest.backup_id);
-  const bytes = [encodeManifest(manifest)];
+  const bytes = encodeManifest(manifest);
   try {
-    await store.put(key, toAsync(bytes), { signal: run.signal, ifAbsent: true });
+    await putBytes(store, key, bytes, { signal: run.signal, ifAbsent: true });
   } catch (error) {
     if (!hasCode(error, 'ObjectExists')) throw error;
     await run.assertCurrent();
-    await store.put(key, toAsync(bytes), { signal: run.signal });
+    await putBytes(store, key, bytes, { signal: run.signal });
   }
-}
-
-async function* toAsync(parts: Iterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  yield* parts;
 }

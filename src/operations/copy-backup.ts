@@ -9,6 +9,7 @@ import { encodeManifest } from '../pipeline/signature.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type Context, openKey } from './context.ts';
 import { discardBackupObjects } from './discard-backup.ts';
+import { putBytes } from './put-bytes.ts';
 import type { RunningAttempt } from './running-attempt.ts';
 import { findStoredBackup, isComplete, readManifest, storedBytes, storedDataKey } from './stored-backup.ts';
 
@@ -38,7 +39,7 @@ export async function copyBackup(context: Context, run: RunningAttempt): Promise
     if (!(await isComplete(target, manifest, run.signal))) throw notAsSent(target, manifest);
     await run.assertCurrent();
     const key = manifestKey(manifest.backup_guid, manifest.backup_id);
-    await target.put(key, toAsync(encodeManifest(manifest)), { signal: run.signal });
+    await putBytes(target, key, encodeManifest(manifest), { signal: run.signal });
   }
   const isKept = await context.db.transaction().execute(async (trx) => {
     const locked = await lockBackup(trx, backup.instanceId, backup.id);
@@ -101,8 +102,4 @@ function notAsSent(target: ObjectStore, manifest: Manifest): ForestayError {
     `${target.name} does not hold the ${manifest.data.size} bytes that were sent.`,
     { hint: 'Try again; if it happens again, check the store.' },
   );
-}
-
-async function* toAsync(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { toForestayError } from '../core/errors.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { putBytes } from './put-bytes.ts';
 
 /** One thing that was looked at, for `forestay doctor`. */
 export interface Finding {
@@ -36,7 +37,7 @@ export const doctorPrefix = 'doctor/';
 export async function examineStore(store: ObjectStore, signal: AbortSignal): Promise<string> {
   const key = `${doctorPrefix}${randomUUID()}`;
   const content = 'forestay doctor';
-  await store.put(key, bytesOf(content), { signal });
+  await putBytes(store, key, Buffer.from(content), { signal });
   try {
     const read = await text(await store.get(key, { signal }));
     if (read !== content) throw new Error('what was read is not what was written');
@@ -55,8 +56,4 @@ export async function examineTools(engine: Engine, signal: AbortSignal): Promise
     if (found.length === 0) return { what, state: 'fail', detail: 'not found', hint };
     return { what, state: 'ok', detail: found.map(({ version, path }) => `${version} (${path})`).join(', ') };
   });
-}
-
-async function* bytesOf(content: string): AsyncIterable<Uint8Array> {
-  yield Buffer.from(content);
 }

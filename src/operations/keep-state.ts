@@ -4,6 +4,7 @@ import { parseStateKey, type SiteState, stateBinding, stateKey, statePrefix } fr
 import { findStateCopy, noteStateCopy, readSiteState, siteStateVersion } from '../db/site-state.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Context } from './context.ts';
+import { putBytes } from './put-bytes.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 /** Copies that stay in each store: so many changes, or days, one could go back. */
@@ -51,7 +52,7 @@ async function writeState(
   };
   const sealed = seal(context.masterKey, stateBinding(context.siteId), JSON.stringify(state));
   try {
-    await store.put(stateKey(context.siteId, now), toAsync(sealed), { signal, ifAbsent: true });
+    await putBytes(store, stateKey(context.siteId, now), sealed, { signal, ifAbsent: true });
   } catch (error) {
     // Another process of the site was at it in the same millisecond.
     if (!hasCode(error, 'ObjectExists')) throw error;
@@ -67,8 +68,4 @@ async function removeOldCopies(context: Context, store: ObjectStore, signal: Abo
   copies.sort((a, b) => b.at - a.at);
   const old = copies.slice(keptCopies).map(({ key }) => key);
   if (old.length > 0) await store.delete(old, signal);
-}
-
-async function* toAsync(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }
