@@ -1,8 +1,10 @@
 import { Transform } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { stageBuffer } from '../../pipeline/join-streams.ts';
+import { handOver, release } from '../../pipeline/release.ts';
 import { type Announcement, readAnnouncement } from './announcement.ts';
 import { Crc64 } from './crc64.ts';
+import { unreachable } from './errors.ts';
 import { RdbScanner } from './rdb-scanner.ts';
 import { Survey } from './survey.ts';
 
@@ -37,13 +39,12 @@ export function copyStage({ product, leaveOut, onWhole }: CopyStageOptions): Cop
   let keptFrom: number | undefined = 0;
   let checksumStart: number | undefined;
   let stated: Buffer = Buffer.alloc(0);
-  const out: Buffer[] = [];
+  const out = new Blocks((block) => stage.push(block));
 
   const keep = (bytes: Buffer, to: number) => {
     if (keptFrom === undefined || to <= keptFrom) return;
-    const kept = bytes.subarray(keptFrom, to);
-    written?.update(kept);
-    out.push(kept);
+    written?.update(bytes, keptFrom, to);
+    out.add(bytes.subarray(keptFrom, to));
     keptFrom = to;
   };
   const resume = (bytes: Buffer, at: number) => {
@@ -91,7 +92,8 @@ export function copyStage({ product, leaveOut, onWhole }: CopyStageOptions): Cop
     const unchecked = stated.every((byte) => byte === 0);
     if (!unchecked && !checksum.digest().equals(stated)) throw notWhole('its checksum is wrong');
     whole = true;
-    out.push(unchecked || !written ? stated : written.digest());
+    out.add(unchecked || !written ? stated : written.digest());
+    out.end();
     onWhole();
   };
 
@@ -100,7 +102,7 @@ export function copyStage({ product, leaveOut, onWhole }: CopyStageOptions): Cop
     if (whole) return;
     let payload = bytes;
     if (!announced) {
-      opening = opening.length === 0 ? bytes : Buffer.concat([opening, bytes]);
+      opening = Buffer.concat([opening, bytes]);
       const read = readAnnouncement(opening);
       if (!read) return;
       announced = read.announced;
@@ -114,27 +116,62 @@ export function copyStage({ product, leaveOut, onWhole }: CopyStageOptions): Cop
       throw notWhole(`${announced.length} bytes were announced, and there is no end in them`);
   };
 
-  const stage = new Transform({
+  const stage: Transform = new Transform({
     highWaterMark: stageBuffer,
     transform(bytes: Buffer, _encoding, callback) {
       try {
         take(bytes);
-        for (const kept of out) this.push(kept);
-        out.length = 0;
+        release(bytes);
         callback();
       } catch (error) {
         callback(error as Error);
       }
     },
     flush(callback) {
-      callback(whole ? null : notWhole('it ended too early'));
+      callback(whole ? null : lost());
     },
   });
   return { stage, survey };
 }
 
+/**
+ * Puts pieces together to blocks that whoever takes them may `release`: what a connection delivers can then be given back at
+ * once, whatever of it is kept.
+ */
+class Blocks {
+  readonly #onBlock: (block: Buffer) => void;
+  #block = Buffer.allocUnsafeSlow(stageBuffer);
+  #filled = 0;
+
+  constructor(onBlock: (block: Buffer) => void) {
+    this.#onBlock = onBlock;
+  }
+
+  add(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const copied = bytes.copy(this.#block, this.#filled, at);
+      at += copied;
+      this.#filled += copied;
+      if (this.#filled < this.#block.length) return;
+      this.#onBlock(handOver(this.#block));
+      this.#block = Buffer.allocUnsafeSlow(stageBuffer);
+      this.#filled = 0;
+    }
+  }
+
+  end(): void {
+    if (this.#filled > 0) this.#onBlock(this.#block.subarray(0, this.#filled));
+  }
+}
+
 function notWhole(why: string): ForestayError {
   return new ForestayError('InstanceUnreachable', `The server did not send a whole RDB: ${why}.`, {
     hint: 'Try again. If it happens again, look into the log of the server and at what is between it and this worker.',
+  });
+}
+
+function lost(): ForestayError {
+  return new ForestayError('InstanceUnreachable', 'The server ended the copy before it was whole.', {
+    hint: `${unreachable.hint} The log of the server says why: a full disk, too little memory to fork, repl-timeout, or client-output-buffer-limit of replicas.`,
   });
 }

@@ -8,12 +8,28 @@ export class Crc64 {
   #high = 0;
 
   update(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    const from = end - start < longRun ? start : this.#words(bytes, start, end);
     let low = this.#low;
     let high = this.#high;
-    let at = start;
-    for (const stop = end - 7; at < stop; at += 8) {
-      low ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-      high ^= bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
+    for (let at = from; at < end; at++) {
+      const index = (low ^ bytes[at]!) & 255;
+      low = ((low >>> 8) | (high << 24)) ^ lows[index]!;
+      high = (high >>> 8) ^ highs[index]!;
+    }
+    this.#low = low;
+    this.#high = high;
+  }
+
+  /** Eight bytes at a time, as far as they go; returns where they end. */
+  #words({ buffer, byteOffset }: Uint8Array, start: number, end: number): number {
+    // Read by V8 as words, which bytes that are put together are not: twice as fast.
+    const words = new DataView(buffer, byteOffset + start, end - start);
+    const stop = (end - start) & ~7;
+    let low = this.#low;
+    let high = this.#high;
+    for (let at = 0; at < stop; at += 8) {
+      low ^= words.getInt32(at, true);
+      high ^= words.getInt32(at + 4, true);
       const a = 1792 + (low & 255);
       const b = 1536 + ((low >>> 8) & 255);
       const c = 1280 + ((low >>> 16) & 255);
@@ -25,13 +41,9 @@ export class Crc64 {
       low = lows[a]! ^ lows[b]! ^ lows[c]! ^ lows[d]! ^ lows[e]! ^ lows[f]! ^ lows[g]! ^ lows[h]!;
       high = highs[a]! ^ highs[b]! ^ highs[c]! ^ highs[d]! ^ highs[e]! ^ highs[f]! ^ highs[g]! ^ highs[h]!;
     }
-    for (; at < end; at++) {
-      const index = (low ^ bytes[at]!) & 255;
-      low = ((low >>> 8) | (high << 24)) ^ lows[index]!;
-      high = (high >>> 8) ^ highs[index]!;
-    }
     this.#low = low;
     this.#high = high;
+    return start + stop;
   }
 
   reset(): void {
@@ -51,6 +63,9 @@ export class Crc64 {
     return bytes;
   }
 }
+
+/** Bytes from which on words pay: a view of them is an object to make. */
+const longRun = 64;
 
 const reflectedLow = 0xac4bc9b5;
 const reflectedHigh = 0x95ac9329;

@@ -52,6 +52,9 @@ const opcode = {
   end: 255,
 } as const;
 
+/** Bytes of the next piece that are put behind what is left of the last one: more than most names of keys have. */
+const bridgeBytes = 512;
+
 /** Follows an RDB that comes piece by piece, without keeping it. Throws `IncompatibleBackup` at what it does not know. */
 export class RdbScanner {
   /** Whether the end was read; what follows is `rest`. */
@@ -82,17 +85,49 @@ export class RdbScanner {
     };
   }
 
+  /** The next bytes, of which nothing is kept but a copy of what is not understood yet. */
   feed(chunk: Buffer): void {
-    this.#parts.push(chunk);
-    this.#size += chunk.length;
-    if (this.ended || this.#size < this.#needed) return;
-    const bytes = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts);
+    const bytes = this.#size > 0 && !this.ended ? this.#bridge(chunk) : chunk;
+    if (bytes.length === 0) return;
+    const at = this.ended ? 0 : this.#read(bytes);
+    if (at < bytes.length) this.#keep(bytes.subarray(at));
+  }
+
+  /**
+   * Reads what the bytes before had left, with as many of the new ones as that takes, instead of putting all of them together.
+   * Returns the new ones that were neither read nor kept.
+   */
+  #bridge(chunk: Buffer): Buffer {
+    const before = this.#size;
+    for (let more = bridgeBytes; ; more *= 2) {
+      const taken = Math.min(chunk.length, Math.max(more, this.#needed - before));
+      if (before + taken >= this.#needed) {
+        const bytes = Buffer.concat([...this.#parts, chunk.subarray(0, taken)]);
+        const at = this.#read(bytes);
+        if (at > 0) {
+          // What was left was less than a step needs, so this is behind it.
+          this.#parts = [];
+          this.#size = 0;
+          return chunk.subarray(at - before);
+        }
+      }
+      if (taken < chunk.length) continue;
+      this.#keep(chunk);
+      return chunk.subarray(taken);
+    }
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#parts.push(Buffer.from(bytes));
+    this.#size += bytes.length;
+  }
+
+  /** Returns where it stopped. */
+  #read(bytes: Buffer): number {
     this.#bytes = bytes;
     const at = this.#scan(bytes);
     if (at > 0) this.#handler.passed?.(bytes.subarray(0, at));
-    const rest = bytes.subarray(at);
-    this.#parts = rest.length === 0 ? [] : [rest];
-    this.#size = rest.length;
+    return at;
   }
 
   /** What came behind the end. */
@@ -122,7 +157,7 @@ export class RdbScanner {
   }
 
   #header(bytes: Buffer, at: number): number {
-    if (bytes.length < 9) return this.#wait(9);
+    if (bytes.length - at < 9) return this.#wait(9);
     const text = bytes.toString('latin1', at, at + 9);
     const version = Number(/^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(text)?.slice(1).join('') ?? unreadable());
     if (version > newestVersion) {

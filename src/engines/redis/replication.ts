@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { ForestayError } from '../../core/errors.ts';
-import { translateError, unreachable } from './errors.ts';
+import { handOver } from '../../pipeline/release.ts';
+import { translateError } from './errors.ts';
 import { ReplyError } from './resp.ts';
 import type { Session } from './session.ts';
 
@@ -11,7 +11,10 @@ import type { Session } from './session.ts';
  * what follows its answer is an RDB with an announcement before it.
  */
 export interface ReplicationStream {
-  /** All that follows the answer to PSYNC. It fails when the connection ends, and ends when `finish` says so. */
+  /**
+   * All that follows the answer to PSYNC, in pieces that `release` gives back. It ends when `finish` says so, and when the server
+   * ends the connection: whether that was too early the bytes say, of which some may not have been read by then.
+   */
   readonly source: Readable;
   /** All that was needed has come. */
   finish(): void;
@@ -57,11 +60,12 @@ function streamOf(socket: Socket, rest: Buffer): ReplicationStream {
   // It may fail before its reader is there; the reader gets the error all the same.
   source.on('error', () => {});
   socket.on('data', (bytes: Buffer) => {
-    if (!finished && !source.push(bytes)) socket.pause();
+    if (!finished && !source.push(handOver(bytes))) socket.pause();
   });
   socket.on('error', (error) => source.destroy(translateError(error, 'The connection was lost')));
   socket.on('close', () => {
-    if (!finished) source.destroy(lost());
+    if (!finished && !source.destroyed) source.push(null);
+    finished = true;
   });
   if (rest.length > 0) source.push(rest);
   socket.pause();
@@ -74,10 +78,4 @@ function streamOf(socket: Socket, rest: Buffer): ReplicationStream {
       socket.destroy();
     },
   };
-}
-
-function lost(): ForestayError {
-  return new ForestayError('InstanceUnreachable', 'The server ended the copy before it was whole.', {
-    hint: `${unreachable.hint} The log of the server says why: a full disk, too little memory to fork, repl-timeout, or client-output-buffer-limit of replicas.`,
-  });
 }

@@ -16,12 +16,16 @@ const never = new AbortController().signal;
 const mark = 'm'.repeat(40);
 const started = '+FULLRESYNC 0000000000000000000000000000000000000000 1\r\n';
 let rdb: Buffer;
+/** Larger than what is read ahead. */
+let large: Buffer;
 
 beforeAll(async () => {
   const server = await startRedisServer();
   const instance = await makeRedisInstance(server);
   await instance.fill('hostile');
   rdb = (await takeBackup(createRedisEngine(), instance.connection)).bytes;
+  await instance.fill('bulk');
+  large = (await takeBackup(createRedisEngine(), instance.connection)).bytes;
   await server.stop();
 });
 
@@ -61,6 +65,22 @@ test.for([1, 7, 1000, 1_000_000])(
     expect(await copyFrom((socket) => pieces(socket, withMark(rdb), size))).toEqual(rdb);
   },
 );
+
+test('a server that hangs up right behind the RDB is no fault, however slow its reader is', async () => {
+  const fake = await startFakeRedis((socket) => void socket.end(withMark(large)));
+  try {
+    const connection = patient.parseConnection({ host: '127.0.0.1', port: fake.port });
+    const { stream } = await patient.backUp(connection, never);
+    const read: Buffer[] = [];
+    for await (const bytes of stream) {
+      read.push(bytes);
+      await sleep(20);
+    }
+    expect(Buffer.concat(read).equals(large)).toBe(true);
+  } finally {
+    await fake.close();
+  }
+});
 
 test('empty lines of a server that is at work are no answer, and keep the backup waiting', async () => {
   const copying: Copying = async (socket) => {
