@@ -1,4 +1,5 @@
 import { ForestayError } from '../../core/errors.ts';
+import { release } from '../../pipeline/release.ts';
 import { endMark, programsEnd } from './program-script.ts';
 
 /**
@@ -17,6 +18,7 @@ export async function* readScript(source: AsyncIterable<Buffer>): AsyncGenerator
   const reader = new Reader();
   for await (const bytes of source) {
     reader.append(bytes);
+    release(bytes);
     for (let part = reader.next(); part !== undefined; part = reader.next()) if (part !== skipped) yield part;
   }
   reader.assertEnded();

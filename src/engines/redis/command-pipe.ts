@@ -5,12 +5,14 @@ import type { Session } from './session.ts';
 /** Bytes that are put together before they are written: single small commands would cost a system call each. */
 const blockSize = 256 * 1024;
 
-/** Commands whose replies nobody waits for one by one. The first one that is an error fails everything that follows. */
+/** Commands, copied as they come, whose replies nobody waits for one by one. The first one that is an error fails everything that follows. */
 export class CommandPipe {
   /** Bytes that were written. */
   written = 0;
   readonly #session: Session;
-  #block = Buffer.allocUnsafe(blockSize);
+  #block: Buffer = Buffer.allocUnsafeSlow(blockSize);
+  /** Blocks that were sent, to be filled again. */
+  readonly #spare: Buffer[] = [];
   #filled = 0;
   #replies = 0;
   #failure: Error | undefined;
@@ -22,14 +24,16 @@ export class CommandPipe {
   /** Bytes of encoded commands; `add` with the last of a command's says that a reply is due. */
   write(bytes: Uint8Array): void {
     this.written += bytes.length;
-    if (bytes.length > blockSize / 4) {
+    let rest = bytes;
+    while (this.#filled + rest.length > blockSize) {
+      const part = rest.subarray(0, blockSize - this.#filled);
+      this.#block.set(part, this.#filled);
+      this.#filled = blockSize;
       this.#send();
-      this.#session.send([bytes], 0, this.#take, this.#lose);
-      return;
+      rest = rest.subarray(part.length);
     }
-    if (this.#filled + bytes.length > blockSize) this.#send();
-    this.#block.set(bytes, this.#filled);
-    this.#filled += bytes.length;
+    this.#block.set(rest, this.#filled);
+    this.#filled += rest.length;
   }
 
   writeText(text: string): void {
@@ -86,8 +90,10 @@ export class CommandPipe {
   #send(): void {
     // Replies are due in the order of their commands, also where a command's last bytes are in the next block.
     if (this.#filled > 0 || this.#replies > 0) {
-      this.#session.send([this.#block.subarray(0, this.#filled)], this.#replies, this.#take, this.#lose);
-      this.#block = Buffer.allocUnsafe(blockSize);
+      const block = this.#block;
+      const sent = [block.subarray(0, this.#filled)];
+      this.#session.send(sent, this.#replies, this.#take, this.#lose, () => this.#spare.push(block));
+      this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(blockSize);
     }
     this.#filled = 0;
     this.#replies = 0;

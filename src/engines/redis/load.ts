@@ -31,6 +31,9 @@ export class Loader {
   readonly #checksum = new Crc64();
   readonly #splitFrom: number;
   #version = Buffer.alloc(2);
+  /** Used again for every key, as the pipe copies them: millions of small objects would be garbage otherwise. */
+  readonly #typeByte = Buffer.alloc(1);
+  readonly #digest = Buffer.alloc(8);
   #count = { keys: 0, expiring: 0 };
   #name: Buffer = Buffer.alloc(0);
   #key: KeyHead | undefined;
@@ -59,6 +62,7 @@ export class Loader {
     });
   }
 
+  /** Nothing of the bytes is looked at afterwards. */
   feed(bytes: Buffer): void {
     this.#scanner.feed(bytes);
     if (this.#scanner.ended && this.#scanner.rest().length > 0) unreadable();
@@ -91,10 +95,9 @@ export class Loader {
 
   #begin(key: KeyHead, valueAt: number): void {
     this.#key = key;
-    // The name lies in memory that the next piece of the RDB does not share.
     this.#name = key.name();
     this.#valueAt = valueAt;
-    this.#parts = [];
+    if (this.#parts.length > 0) this.#parts = [];
     this.#size = 0;
     this.#way = 'gather';
     if (this.#name.length === markerKey.length && this.#name.equals(markerBytes)) {
@@ -109,7 +112,10 @@ export class Loader {
   /** The bytes at hand end within the value. */
   #pass(bytes: Buffer): void {
     if (!this.#key) return;
-    this.#take(bytes.subarray(this.#valueAt));
+    const part = bytes.subarray(this.#valueAt);
+    // What is passed on at once is copied there; the rest outlives the bytes at hand.
+    this.#take(this.#way === 'stream' || this.#way === 'skip' ? part : Buffer.from(part));
+    this.#name = Buffer.from(this.#name);
     this.#valueAt = 0;
   }
 
@@ -166,10 +172,10 @@ export class Loader {
     this.#pipe.writeText(`*${args}\r\n$7\r\nRESTORE\r\n$${this.#name.length}\r\n`);
     this.#pipe.write(this.#name);
     this.#pipe.writeText(`\r\n$${ttl.length}\r\n${ttl}\r\n$${1 + size + 10}\r\n`);
-    const typeByte = Buffer.of(type);
-    this.#pipe.write(typeByte);
+    this.#typeByte[0] = type;
+    this.#pipe.write(this.#typeByte);
     this.#checksum.reset();
-    this.#checksum.update(typeByte);
+    this.#checksum.update(this.#typeByte);
   }
 
   #writeValue(part: Buffer): void {
@@ -180,7 +186,8 @@ export class Loader {
   #endPayload({ idle, frequency }: KeyHead): void {
     this.#checksum.update(this.#version);
     this.#pipe.write(this.#version);
-    this.#pipe.write(this.#checksum.digest());
+    this.#checksum.write(this.#digest, 0);
+    this.#pipe.write(this.#digest);
     this.#pipe.writeText('\r\n$6\r\nABSTTL\r\n');
     if (idle !== undefined) this.#pipe.writeText(option('IDLETIME', idle));
     if (frequency !== undefined) this.#pipe.writeText(option('FREQ', frequency));

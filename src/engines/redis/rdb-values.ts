@@ -54,7 +54,7 @@ const moduleParts: Readonly<Record<number, Part>> = { 1: 'length', 2: 'length', 
 export type Token = Buffer | number | bigint;
 
 interface Frame {
-  readonly parts: readonly Part[];
+  parts: readonly Part[];
   index: number;
   left: number;
 }
@@ -67,7 +67,9 @@ export class ValueWalker {
   /** How many bytes, from where `walk` stopped, the next step needs at least. */
   needed = 1;
   readonly #onToken: ((token: Token) => void) | undefined;
-  readonly #stack: Frame[] = [];
+  /** Used again for every value; those up to `#depth` are in use. */
+  readonly #frames: Frame[] = [];
+  #depth = 0;
   readonly #read = new StringHead();
 
   /** With `onToken`, strings are given out whole. */
@@ -76,8 +78,8 @@ export class ValueWalker {
   }
 
   start(grammar: readonly Part[]): void {
-    this.#stack.length = 0;
-    this.#stack.push({ parts: grammar, index: 0, left: 1 });
+    this.#depth = 0;
+    this.#enter(grammar, 1);
     this.#skip = 0;
     this.done = false;
   }
@@ -94,15 +96,15 @@ export class ValueWalker {
       if (this.#skip > 0) return pos;
     }
     for (;;) {
-      const frame = this.#stack.at(-1);
-      if (frame === undefined) {
+      if (this.#depth === 0) {
         this.done = true;
         return pos;
       }
+      const frame = this.#frames[this.#depth - 1]!;
       if (frame.index === frame.parts.length) {
         frame.left -= 1;
         frame.index = 0;
-        if (frame.left <= 0) this.#stack.pop();
+        if (frame.left <= 0) this.#depth -= 1;
         continue;
       }
       const next = this.#step(bytes, pos, frame, frame.parts[frame.index]!);
@@ -154,14 +156,22 @@ export class ValueWalker {
     } else if (part === 'module') {
       const opcode = Number(head.value);
       if (opcode === 0) frame.index += 1;
-      else this.#stack.push({ parts: [moduleParts[opcode] ?? unreadable()], index: 0, left: 1 });
+      else this.#enter([moduleParts[opcode] ?? unreadable()], 1);
     } else {
       const count = Number(head.value);
       this.#onToken?.(count);
       frame.index += 1;
-      if (count > 0) this.#stack.push({ parts: part.repeat, index: 0, left: count });
+      if (count > 0) this.#enter(part.repeat, count);
     }
     return end;
+  }
+
+  #enter(parts: readonly Part[], left: number): void {
+    const frame = (this.#frames[this.#depth] ??= { parts, index: 0, left });
+    frame.parts = parts;
+    frame.index = 0;
+    frame.left = left;
+    this.#depth += 1;
   }
 
   #wait(needed: number): -1 {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError } from '../../pipeline/abort.ts';
+import { release } from '../../pipeline/release.ts';
 import { untilAborted } from '../../pipeline/until-aborted.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
 import { CommandPipe } from './command-pipe.ts';
@@ -110,6 +111,7 @@ async function load(
   const loader = new Loader(pipe, new Map(pairs.map(({ live, beside }) => [live, beside])), options);
   for await (const chunk of untilAborted<Buffer>(bytes, signal)) {
     loader.feed(chunk);
+    release(chunk);
     if (!loader.isWithinCommand) await memory.look();
     await pipe.ready();
   }

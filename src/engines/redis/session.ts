@@ -91,12 +91,13 @@ export class Session {
     return reply.toString('utf8');
   }
 
-  /** Writes encoded commands; each of the `replies` goes to `onReply`. */
+  /** Writes encoded commands; each of the `replies` goes to `onReply`. After `onSent` nobody looks at the bytes any more. */
   send(
     bytes: readonly Uint8Array[],
     replies: number,
     onReply: (reply: Reply) => void,
     onLost: (error: Error) => void,
+    onSent?: () => void,
   ): void {
     if (this.#lost) {
       onLost(this.#lost);
@@ -106,7 +107,8 @@ export class Session {
       if (this.#outstanding === 0) this.#heardAt = Date.now();
       this.#expected.push({ left: replies, onReply, onLost });
     }
-    for (const piece of bytes) this.#socket.write(piece);
+    for (const [index, piece] of bytes.entries())
+      this.#socket.write(piece, index === bytes.length - 1 ? onSent : undefined);
   }
 
   /** Resolves when the server takes more; throws when the session is lost. */
