@@ -16,7 +16,7 @@ import { compareVersions, type DumpTool, findTools, seriesOf, toolToDump } from 
 
 export interface BackUpOptions {
   readonly folders: readonly string[];
-  /** Milliseconds without a byte after which mariadb-dump is taken to hang. */
+  /** Milliseconds without a byte after which mariadb-dump, and without an answer after which the server, is taken to hang. */
   readonly stallMs: number;
 }
 
@@ -27,7 +27,7 @@ export async function backUp(
   signal: AbortSignal,
 ): Promise<BackupSource> {
   const tools = await findTools(folders, signal);
-  const found = await withSession(target, { signal }, (session) =>
+  const found = await withSession(target, { signal, silenceMs: stallMs }, (session) =>
     translating('The database cannot be backed up', () => examine(session, target, tools)),
   );
   const { tool, details, usesTls } = found;

@@ -7,6 +7,7 @@ import { probe } from './probe.ts';
 import { restore } from './restore.ts';
 import { withSession } from './session.ts';
 import { settleRestore } from './settle.ts';
+import { usualSilenceMs } from './silence.ts';
 import { findTools, reportTools, usualFolders } from './tools.ts';
 import { discardReplaced, undoRestore } from './undo.ts';
 
@@ -15,17 +16,19 @@ export interface MariadbEngineOptions {
   readonly toolDirs?: readonly string[];
   /** Instead of the usual ones. */
   readonly usualToolDirs?: readonly string[];
-  /** Milliseconds without a byte after which mariadb-dump is taken to hang. */
+  /**
+   * Milliseconds without a byte after which mariadb-dump is taken to hang, and without an answer after which a server that is
+   * not at work is.
+   */
   readonly stallMs?: number;
 }
-
-const usualStallMs = 15 * 60 * 1000;
 
 /**
  * MariaDB: backups are scripts of mariadb-dump; a restore builds the tables in a schema beside the database and exchanges them
  * with the old ones by RENAME TABLE. See docs/engines/mariadb.md.
  */
 export function createMariadbEngine(options: MariadbEngineOptions = {}): Engine {
+  const stallMs = options.stallMs ?? usualSilenceMs;
   // Patterns are for engines with several folders of one kind.
   const folders = [...(options.toolDirs ?? []), ...(options.usualToolDirs ?? usualFolders)].filter(
     (folder) => !folder.includes('*'),
@@ -44,8 +47,7 @@ export function createMariadbEngine(options: MariadbEngineOptions = {}): Engine 
     tools: async (signal) => reportTools(await findTools(folders, signal)),
     parseConnection,
     probe: (connection, signal) => probe(readTarget(connection), folders, signal),
-    backUp: (connection, signal) =>
-      backUp(readTarget(connection), { folders, stallMs: options.stallMs ?? usualStallMs }, signal),
+    backUp: (connection, signal) => backUp(readTarget(connection), { folders, stallMs }, signal),
     assertRestorable: (connection, source, signal) => {
       const target = readTarget(connection);
       return withSession(target, { signal }, async (session) => {
@@ -54,7 +56,8 @@ export function createMariadbEngine(options: MariadbEngineOptions = {}): Engine 
         );
       });
     },
-    restore: (connection, bytes, ticket, signal) => restore(readTarget(connection), bytes, ticket, signal),
+    restore: (connection, bytes, ticket, signal) =>
+      restore(readTarget(connection), bytes, ticket, { stallMs }, signal),
     settleRestore: (connection, ticketId, signal) => settleRestore(readTarget(connection), ticketId, signal),
     undo: {
       undo: (connection, ticketId, signal) => undoRestore(readTarget(connection), ticketId, signal),

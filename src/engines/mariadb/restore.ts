@@ -17,21 +17,27 @@ import { openSession, type Session, withSession } from './session.ts';
 import { finishOrPutBack, settleIn } from './settle.ts';
 import { switchTables } from './switch.ts';
 
+export interface RestoreOptions {
+  /** Milliseconds after which a server that neither answers nor is at work is taken to hang. */
+  readonly stallMs: number;
+}
+
 /** Restores a backup; see docs/engines/mariadb.md for how, and what it promises. */
 export async function restore(
   target: Target,
   bytes: Readable,
   ticket: RestoreTicket,
+  { stallMs }: RestoreOptions,
   signal: AbortSignal,
 ): Promise<RestoreReport> {
-  const used: number[] = [];
-  const work: Work = { target, bytes, ticket, signal, used, staging: stagingName(ticket.id, ticket.attempt) };
+  const staging = stagingName(ticket.id, ticket.attempt);
+  const work: Work = { target, bytes, ticket, signal, stallMs, staging, used: [] };
   try {
     ticket.onPhase('preparing');
     if (signal.aborted) throw abortError(signal);
     // An abort must not cut this session in the middle of a switch; everything that takes long looks at the signal itself.
-    return await withSession(target, { signal: never }, async (session) => {
-      used.push(session.id);
+    return await withSession(target, { signal: never, silenceMs: stallMs }, async (session) => {
+      work.used.push(session.id);
       return await stageAndSwitch(work, session);
     });
   } catch (error) {
@@ -44,7 +50,7 @@ export async function restore(
   }
 }
 
-interface Work {
+interface Work extends RestoreOptions {
   readonly target: Target;
   readonly bytes: Readable;
   readonly ticket: RestoreTicket;
@@ -84,7 +90,7 @@ async function stageAndSwitch(work: Work, session: Session): Promise<RestoreRepo
     collation: details.collation,
     programs: tried.programs,
   });
-  const terminator = await openSession(target, { signal: never });
+  const terminator = await openSession(target, { signal: never, silenceMs: work.stallMs });
   work.used.push(terminator.id);
   let switchMs: number;
   try {
@@ -104,7 +110,7 @@ async function stageAndSwitch(work: Work, session: Session): Promise<RestoreRepo
 }
 
 async function switchOver(
-  { target, ticket, signal }: Work,
+  { target, ticket, signal, stallMs }: Work,
   session: Session,
   terminator: Session,
   exchange: Parameters<typeof switchTables>[2],
@@ -115,7 +121,7 @@ async function switchOver(
     outcome = await finishOrPutBack(session, target, ticket.id);
   } catch (error) {
     if (!isLostConnection(error) || signal.aborted) throw error;
-    if (await isSwitched(target, ticket.id)) return [];
+    if (await isSwitched(target, ticket.id, cleanUpSignal(stallMs))) return [];
     throw error;
   }
   if (!(outcome instanceof Error)) return outcome;
@@ -129,9 +135,9 @@ async function switchOver(
  * What became of a switch whose connection was lost, the server can tell, and it is finished where it was begun. Whoever else
  * is at work on the restore by now is not disturbed: then this attempt has failed.
  */
-async function isSwitched(target: Target, ticketId: string): Promise<boolean> {
+async function isSwitched(target: Target, ticketId: string, signal: AbortSignal): Promise<boolean> {
   try {
-    return await withSession(target, { signal: AbortSignal.timeout(cleanUpMs) }, async (session) => {
+    return await withSession(target, { signal }, async (session) => {
       if (!(await getLock(session, mainLock(ticketId), 5))) return false;
       return (await settleIn(session, target, ticketId)) === 'switched';
     });
@@ -141,8 +147,8 @@ async function isSwitched(target: Target, ticketId: string): Promise<boolean> {
 }
 
 async function loadBeside(work: Work, maxAllowedPacket: number, source: string): Promise<Program[]> {
-  const { target, ticket, bytes, signal, staging, used } = work;
-  return withSession(target, { signal }, async (session) => {
+  const { target, ticket, bytes, signal, stallMs, staging, used } = work;
+  return withSession(target, { signal, silenceMs: stallMs }, async (session) => {
     used.push(session.id);
     await takeLock(session, loadLock(ticket.id));
     return load(bytes, session, { schema: staging, source, maxAllowedPacket, signal });
@@ -152,11 +158,15 @@ async function loadBeside(work: Work, maxAllowedPacket: number, source: string):
 /** Cleaning up goes on after an abort, but not for ever; what it cannot do `settleRestore` does. */
 const cleanUpMs = 20_000;
 
+function cleanUpSignal(stallMs: number): AbortSignal {
+  return AbortSignal.timeout(Math.min(cleanUpMs, 4 * stallMs));
+}
+
 /** Another attempt may be at work by now: only what is this one's is ended and dropped. */
-async function cleanUp({ target, ticket, staging, used }: Work): Promise<void> {
+async function cleanUp({ target, ticket, staging, used, stallMs }: Work): Promise<void> {
   if (used.length === 0) return;
   try {
-    await withSession(target, { signal: AbortSignal.timeout(cleanUpMs) }, async (session) => {
+    await withSession(target, { signal: cleanUpSignal(stallMs) }, async (session) => {
       for (const id of used) await endSession(session, id);
       await dropSchema(session, staging);
       if (!(await getLock(session, mainLock(ticket.id), 2))) return;

@@ -4,6 +4,7 @@ import { createConnection, type Connection as Driver } from 'mariadb';
 import { abortError, onAbort } from '../../pipeline/abort.ts';
 import type { Target } from './connection.ts';
 import { isTlsError, translateError } from './errors.ts';
+import { usualSilenceMs, watchSilence } from './silence.ts';
 
 /** A session of our own at the server. One statement at a time, never several in one text. */
 export interface Session {
@@ -18,6 +19,8 @@ export interface Session {
 
 export interface SessionOptions {
   readonly signal: AbortSignal;
+  /** How long the server may answer nothing without being at work, in milliseconds; 15 minutes by default. */
+  readonly silenceMs?: number;
 }
 
 const connectTimeoutMs = 15_000;
@@ -98,8 +101,9 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
       logParam: false,
     });
     driver.on('error', () => {});
-    for (const setting of settings) await driver.query(setting);
-    return sessionOf(driver, socket, useTls, options.signal);
+    const session = sessionOf(driver, socket, { target, useTls, ...options });
+    for (const setting of settings) await session.query(setting);
+    return session;
   } catch (error) {
     socket.destroy();
     throw error;
@@ -142,22 +146,42 @@ export function trustedCertificates(target: Target): string {
   return target.sslrootcert ?? rootCertificates.join('\n');
 }
 
-function sessionOf(driver: Driver, socket: Socket, usesTls: boolean, signal: AbortSignal): Session {
+interface Facts extends SessionOptions {
+  readonly target: Target;
+  readonly useTls: boolean;
+}
+
+function sessionOf(driver: Driver, socket: Socket, facts: Facts): Session {
+  const { target, useTls, signal, silenceMs = usualSilenceMs } = facts;
   const release = onAbort(signal, (error) => socket.destroy(error));
+  const id = driver.threadId ?? 0;
+  let hangs: Error | undefined;
+  const withAnother: Parameters<typeof watchSilence>[0]['withAnother'] = (patience, use) =>
+    withSession(target, { signal: patience, silenceMs: Number.POSITIVE_INFINITY }, use);
+  const watch = () => {
+    if (silenceMs === Number.POSITIVE_INFINITY) return () => {};
+    return watchSilence({ socket, sessionId: id, silenceMs, withAnother }, (error) => {
+      hangs = error;
+      socket.destroy(error);
+    });
+  };
   const query: Session['query'] = async <Row>(sql: string, values?: readonly unknown[]) => {
     throwIfAborted(signal);
+    const answered = watch();
     try {
       const result: unknown = await driver.query(sql, values);
       return (Array.isArray(result) ? result : []) as Row[];
     } catch (error) {
       throwIfAborted(signal);
-      throw withoutStatement(error);
+      throw hangs ?? withoutStatement(error);
+    } finally {
+      answered();
     }
   };
   return {
     query,
-    id: driver.threadId ?? 0,
-    usesTls,
+    id,
+    usesTls: useTls,
     speakBytes: () => speakBytes(query),
     close: async () => {
       release();

@@ -167,10 +167,13 @@ export class ValueWalker {
   }
 
   #enter(parts: readonly Part[], left: number): void {
-    const frame = (this.#frames[this.#depth] ??= { parts, index: 0, left });
-    frame.parts = parts;
-    frame.index = 0;
-    frame.left = left;
+    const frame = this.#frames[this.#depth];
+    if (frame === undefined) this.#frames.push({ parts, index: 0, left });
+    else {
+      frame.parts = parts;
+      frame.index = 0;
+      frame.left = left;
+    }
     this.#depth += 1;
   }
 

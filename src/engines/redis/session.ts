@@ -50,8 +50,10 @@ export class Session {
     socket.on('close', this.#onClose);
     this.#silence = setInterval(
       () => {
-        // A server that reads is alive, also where it has nothing to say yet.
-        if (this.#outstanding === 0 || socket.writableLength !== this.#unread) this.#heardAt = Date.now();
+        // A server that reads is alive, also where it has nothing to say yet. Of a value that is sent in pieces no reply is due
+        // before its end, but it must be read.
+        const idle = this.#outstanding === 0 && socket.writableLength === 0;
+        if (idle || socket.writableLength !== this.#unread) this.#heardAt = Date.now();
         this.#unread = socket.writableLength;
         if (Date.now() - this.#heardAt > silenceMs) this.#lose(silent(silenceMs));
       },

@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createRedisEngine } from '../../../src/engines/redis/engine.ts';
 import { markerKey } from '../../../src/engines/redis/marker.ts';
@@ -279,5 +282,31 @@ test('a server that hangs fails a restore, which is cleaned up when it is back',
   });
   const restoring = impatient.restore(instance.connection, streamOf(backup.bytes), ticket, never);
   await expect(restoring).rejects.toMatchObject({ code: 'InstanceUnreachable', retryable: true });
+  expect(await instance.fingerprint()).toEqual(before);
+});
+
+test('a server that hangs while it reads one large value, to which it owes no answer yet, fails a restore', async () => {
+  // More than fits into the buffers of a connection.
+  await server.run('SET', 'large', randomBytes(24_000_000));
+  const backup = await takeBackup(engine, instance.connection);
+  const before = await instance.fingerprint();
+  const impatient = createRedisEngine({ stallMs: 400, splitFrom: 100_000 });
+  const bytes = Readable.from(
+    (async function* () {
+      yield backup.bytes.subarray(0, 1_000_000);
+      // What came before the value is answered by then.
+      await sleep(100);
+      process.kill(server.pid, 'SIGSTOP');
+      setTimeout(() => process.kill(server.pid, 'SIGCONT'), 3500);
+      for (let at = 1_000_000; at < backup.bytes.length; at += 1_000_000)
+        yield backup.bytes.subarray(at, at + 1_000_000);
+    })(),
+  );
+  const restoring = impatient.restore(instance.connection, bytes, ticketFor(backup.source), never);
+  await expect(restoring).rejects.toMatchObject({
+    code: 'InstanceUnreachable',
+    message: expect.stringContaining('silent for 0.4 s'),
+    retryable: true,
+  });
   expect(await instance.fingerprint()).toEqual(before);
 });
