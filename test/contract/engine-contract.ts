@@ -40,6 +40,13 @@ export interface InstanceFixture {
   close(): Promise<void>;
 }
 
+/** An instance without room for a second copy of what a backup of it holds. Disposed of after it was closed. */
+export interface FullInstance extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly instance: InstanceFixture;
+  readonly backup: TakenBackup;
+}
+
 export interface EngineContract {
   readonly engine: Engine;
   readonly method: RestoreReport['method'];
@@ -48,6 +55,8 @@ export interface EngineContract {
   /** Whether `undo` works after a restore. Default: exactly after a staged one. */
   readonly undoable?: boolean;
   makeInstance(): Promise<InstanceFixture>;
+  /** Makes one, or says why that is not possible here. */
+  readonly full: (() => Promise<FullInstance>) | { readonly notRun: string };
 }
 
 const never = new AbortController().signal;
@@ -298,6 +307,29 @@ export function describeEngine(name: string, contract: EngineContract): void {
         expect(await instance.fingerprint()).toEqual(before);
       }
     });
+
+    const { full } = contract;
+    const notFull = 'notRun' in full ? ` [not run: ${full.notRun}]` : '';
+    it.skipIf(notFull)(
+      `says that an instance has no room for a restore, and leaves it as it was${notFull}`,
+      async ({ skip }) => {
+        if ('notRun' in full) return skip(full.notRun);
+        await using made = await full();
+        const { engine: its, instance: small, backup } = made;
+        try {
+          const before = await small.fingerprint();
+          const ticket = ticketFor(backup.source);
+          const restoring = its.restore(small.connection, streamOf(backup.bytes), ticket, never);
+          await expect(restoring).rejects.toMatchObject({ code: 'InstanceFull', hint: expect.any(String) });
+          expect(await small.fingerprint()).toEqual(before);
+          await small.write();
+          expect(await its.settleRestore(small.connection, ticket.id, never)).toBe('clean');
+          await vi.waitFor(async () => expect(await small.remains()).toEqual([]), { timeout: 10_000 });
+        } finally {
+          await small.close();
+        }
+      },
+    );
 
     it('does not switch when it is told not to at the last moment', async () => {
       await instance.fill('hostile');

@@ -26,6 +26,8 @@ export interface MariadbServer {
 export interface MariadbServerOptions {
   /** Faster, and unsafe when the machine (not the server) crashes. Default: fsync stays on. */
   readonly fsync?: 'on' | 'off';
+  /** The folder for the server's own one; that for temporary files by default. */
+  readonly inFolder?: string;
   /** Options of the server, without dashes. */
   readonly settings?: Readonly<Record<string, string>>;
   /** PEM of the server's certificate and key: the server then offers TLS. */
@@ -36,7 +38,7 @@ export interface MariadbServerOptions {
 export async function startMariadbServer(options: MariadbServerOptions = {}): Promise<MariadbServer> {
   const program = findMariadbServer();
   if (!program) throw new Error('No MariaDB server found. Install it with: apt-get install mariadb-server');
-  const dataDir = await mkdtemp(join(tmpdir(), 'forestay-mariadb-server-'));
+  const dataDir = await mkdtemp(join(options.inFolder ?? tmpdir(), 'forestay-mariadb-server-'));
   try {
     await chmod(dataDir, 0o700);
     return await launch(program, dataDir, options);

@@ -42,7 +42,11 @@ restore() {
   fi
   # One transaction of SQLite's own: whoever has the database open sees the old data or the new, and a crash leaves the old.
   # Renaming the file over the other would tear that one from its write-ahead log.
-  sqlite3 -bail -cmd "$wait_for_locks" "$database" ".restore $staged" || exit 75
+  if ! said=$(sqlite3 -bail -cmd "$wait_for_locks" "$database" ".restore $staged" 2>&1); then
+    echo "$said" >&2
+    case $said in *'disk is full'*) exit 73 ;; esac
+    exit 75
+  fi
 }
 
 settle() {

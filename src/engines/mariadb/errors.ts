@@ -10,7 +10,7 @@ export function translateError(error: unknown, what: string): Error {
   }
   const { errno, code } = (error ?? {}) as { errno?: unknown; code?: unknown };
   const text = error instanceof Error ? error.message : String(error);
-  const found = (typeof errno === 'number' ? byNumber(errno) : undefined) ?? byCode(code);
+  const found = (typeof errno === 'number' ? (byNumber(errno) ?? bySystem(text)) : undefined) ?? byCode(code);
   if (found)
     return new ForestayError(found.code, `${what}: ${safeText(text, errno)}`, {
       hint: found.hint,
@@ -74,6 +74,11 @@ const full: Meaning = {
   code: 'InstanceFull',
   hint: 'Make room on the server: a restore needs space for the restored data beside the present data. Nothing was changed.',
 };
+/** InnoDB writes the first rows of a table when they are committed, and forgets there that the disk was full (seen with 10.11). */
+const notWritten: Meaning = {
+  code: 'InstanceFull',
+  hint: 'The server could not write the rows, most often because its disk is full; its error log says why. Make room for the restored data beside the present data. Nothing was changed.',
+};
 const busy: Meaning = {
   code: 'InstanceBusy',
   hint: 'Another session holds on to a table: end long transactions and sessions of other users, then try again.',
@@ -105,6 +110,12 @@ const numbers: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
 
 function byNumber(errno: number): Meaning | undefined {
   return numbers.get(errno);
+}
+
+/** What the server's machine said: errno 28 (no space left) and 122 (quota), in errors of any number: 1030, 1005, 1026, 3 … */
+function bySystem(text: string): Meaning | undefined {
+  if (/(?:Got error|errno:|Errcode:) (?:28|122)\b/.test(text)) return full;
+  return /^(?:\(conn:[^)]*\) )?Got error 1 .*during COMMIT/.test(text) ? notWritten : undefined;
 }
 
 /** Errors of Node's sockets and TLS, and those of the driver. */

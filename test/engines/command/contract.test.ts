@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
 import { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
-import { makeSqlite } from '../sqlite/instance.ts';
+import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
+import { fullSqlite, makeSqlite } from '../sqlite/instance.ts';
 import { copyExamples, fixtureCommands, makeNoted } from './instance.ts';
 
 const noted = createCommandEngine({
@@ -16,6 +17,7 @@ describeEngine('a command that can undo', {
   method: 'staged',
   whileWritten: 'not promised',
   makeInstance: () => makeNoted(noted),
+  full: { notRun: 'what a command says of a full disk is its own: command.test.ts has its exit code' },
 });
 
 const why = whyNoSqlite();
@@ -33,6 +35,13 @@ describe.skipIf(why)(`the example for SQLite${why}`, async () => {
           (path) => engine.parseConnection({ command: 'sqlite', parameters: { DATABASE: path } }),
           journal,
         ),
+      full: orWhyNot(() =>
+        fullSqlite(
+          () => engine,
+          (_, path) => engine.parseConnection({ command: 'sqlite', parameters: { DATABASE: path } }),
+          journal,
+        ),
+      ),
     });
   }
 });

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { createFilesEngine } from '../../../src/engines/files/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
-import { makeFolder, removeRoot } from './instance.ts';
+import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
+import { fullFolder, makeFolder, removeRoot } from './instance.ts';
 
 const roots = { one: mkdtempSync(join(tmpdir(), 'files-')), two: mkdtempSync(join(tmpdir(), 'files-')) };
 afterAll(() => Promise.all(Object.values(roots).map(removeRoot)));
@@ -17,6 +18,7 @@ describeEngine('files', {
   method: 'staged',
   whileWritten: 'refused',
   makeInstance: () => makeFolder({ inRoot: roots.one, name: name() }),
+  full: orWhyNot(() => fullFolder({ name: name() })),
 });
 
 const programs = { perl: 'no-such-perl' };
@@ -26,4 +28,5 @@ describeEngine('files where two names cannot be exchanged in one step', {
   method: 'staged',
   whileWritten: 'refused',
   makeInstance: () => makeFolder({ inRoot: roots.two, name: name(), programs }),
+  full: orWhyNot(() => fullFolder({ name: name(), programs })),
 });

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Connection } from '../../../src/core/instance.ts';
 import { createFilesEngine, type FilesEngineOptions } from '../../../src/engines/files/engine.ts';
-import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
+import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
@@ -59,6 +60,20 @@ export async function makeFolder(
       if (!options.inRoot) await run('rm', ['-rf', root]);
     },
   };
+}
+
+/** On a disk with room for the folder, but not for another one beside it. */
+export async function fullFolder(
+  options: Pick<FilesEngineOptions, 'programs'> & { readonly name?: string } = {},
+): Promise<FullInstance> {
+  await using making = new AsyncDisposableStack();
+  const disk = making.use(await mountTmpfs('8m'));
+  const instance = await makeFolder({ ...options, inRoot: disk.mountPoint });
+  await instance.fill('bulk');
+  const backup = await takeBackup(instance.engine, instance.connection);
+  const { engine } = instance;
+  const made = making.move();
+  return { engine, instance, backup, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
 async function fillBulk(path: string): Promise<void> {

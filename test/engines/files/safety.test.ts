@@ -213,27 +213,6 @@ test.skipIf(noTmpfs)(`a folder with a mount point in it is refused${noTmpfs}`, a
   }
 });
 
-test.skipIf(noTmpfs)(
-  `a full disk is told as such, and the old folder stays and takes writes${noTmpfs}`,
-  async () => {
-    await using disk = await mountTmpfs('8m');
-    const small = await makeFolder({ inRoot: disk.mountPoint });
-    await small.fill('bulk');
-    const backup = await takeBackup(small.engine, small.connection);
-    const before = await small.fingerprint();
-    const restoring = small.engine.restore(
-      small.connection,
-      streamOf(backup.bytes),
-      ticketFor(backup.source),
-      never,
-    );
-    await expect(restoring).rejects.toMatchObject({ code: 'InstanceFull', hint: expect.any(String) });
-    expect(await small.fingerprint()).toEqual(before);
-    await small.write();
-    expect(await small.remains()).toEqual([]);
-  },
-);
-
 test('staging is open to nobody else, since it may hold programs with rights', async () => {
   await chmod(instance.path, 0o777);
   const backup = await takeBackup(instance.engine, instance.connection);

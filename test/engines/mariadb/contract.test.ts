@@ -1,8 +1,9 @@
 import { afterAll, beforeAll } from 'vitest';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
+import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
 import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
-import { makeMariadbInstance } from './instance.ts';
+import { fullMariadb, makeMariadbInstance } from './instance.ts';
 
 let server: MariadbServer;
 beforeAll(async () => {
@@ -16,10 +17,12 @@ describeEngine('MariaDB with all rights', {
   engine,
   method: 'staged',
   makeInstance: () => makeMariadbInstance(server, 'superuser'),
+  full: orWhyNot(() => fullMariadb('superuser')),
 });
 
 describeEngine('MariaDB with rights on its own database, in odd names', {
   engine,
   method: 'staged',
   makeInstance: () => makeMariadbInstance(server, 'owner', `-"'\`.%_#\\ ü`),
+  full: orWhyNot(() => fullMariadb('owner')),
 });

@@ -16,6 +16,17 @@ test.for([
 });
 
 test.for([
+  [1030, 'Got error 28 "No space left on device" from storage engine InnoDB', 'InstanceFull'],
+  [1005, 'Can\'t create table `a`.`b` (errno: 28 "No space left on device")', 'InstanceFull'],
+  [1026, 'Error writing file \'/tmp/x\' (Errcode: 122 "Disk quota exceeded")', 'InstanceFull'],
+  [1180, '(conn:7, no: 1180) Got error 1 "Operation not permitted" during COMMIT', 'InstanceFull'],
+  [1180, 'Got error 5 "Input/output error" during COMMIT', 'ToolFailed'],
+  [1030, 'Got error 281 "Unknown" from storage engine', 'ToolFailed'],
+] as const)('what the machine of the server said tells a full disk: %s %s', ([errno, text, code]) => {
+  expect(translateError(server(errno, text), 'It failed')).toMatchObject({ code });
+});
+
+test.for([
   [1021, 'InstanceFull'],
   [1040, 'InstanceUnreachable'],
   [1044, 'InstanceRefused'],

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
-import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
+import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { type MariadbFingerprint, mariadbFingerprint } from '../../support/compare-mariadb.ts';
 import {
   connectMariadb,
@@ -10,7 +12,7 @@ import {
   quoteMariadb,
   runMariadb,
 } from '../../support/mariadb-client.ts';
-import type { MariadbServer } from '../../support/mariadb-server.ts';
+import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
 
 /** `owner`: all rights on the database and on schemas of restores; `no staging`: not on the latter. */
 export type Rights = 'superuser' | 'owner' | 'no staging';
@@ -74,6 +76,14 @@ export async function makeMariadbInstance(
     fill: async (kind) => {
       await asUser(kind === 'bulk' ? bulkSql : hostileSql);
     },
+    grow: async (megabytes) => {
+      await asUser('CREATE TABLE big (id INT PRIMARY KEY, a VARBINARY(1024) NOT NULL, b TEXT NOT NULL)');
+      // 10 kB a row: as text, and as bytes, which a backup has as hexadecimal digits.
+      const some = Array.from({ length: 6 }, () => 'TO_BASE64(RANDOM_BYTES(1024))').join(', ');
+      for (let first = 1; first <= megabytes * 100; first += 2000)
+        await asUser(`INSERT INTO big SELECT seq, RANDOM_BYTES(1024), CONCAT(${some})
+          FROM seq_${first}_to_${Math.min(megabytes * 100, first + 1999)}`);
+    },
     fillWithEverything: async () => {
       await asUser(await readFile(new URL('../../fixtures/mariadb/everything.sql', import.meta.url), 'utf8'));
     },
@@ -134,6 +144,27 @@ export async function makeMariadbInstance(
       await root(`SET foreign_key_checks = 0; DROP DATABASE ${quoteMariadb(database)}; DROP USER ${who}`);
     },
   };
+}
+
+/** On a server whose disk has room for little more. */
+export async function fullMariadb(rights: Rights): Promise<FullInstance> {
+  await using making = new AsyncDisposableStack();
+  const disk = making.use(await mountTmpfs('256m'));
+  await chmod(disk.mountPoint, 0o755);
+  const server = await startMariadbServer({
+    fsync: 'off',
+    inFolder: disk.mountPoint,
+    settings: { 'innodb-log-file-size': '8M' },
+  });
+  making.defer(() => server.stop());
+  const instance = await makeMariadbInstance(server, rights);
+  await instance.fill('bulk');
+  const backup = await takeBackup(engine, instance.connection);
+  const { bavail, bsize } = await statfs(disk.mountPoint);
+  const left = 4 * 1024 * 1024;
+  await writeFile(join(disk.mountPoint, 'ballast'), Buffer.alloc(bavail * bsize - left));
+  const made = making.move();
+  return { engine, instance, backup, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
 /** The second table makes a dump ask the server again after the first, however much of that one is in buffers. */

@@ -8,7 +8,13 @@ import { createNoteEngine } from './engine.ts';
 
 const engine = createNoteEngine();
 
-describeEngine('note', { engine, method: 'staged', whileWritten: 'not promised', makeInstance });
+describeEngine('note', {
+  engine,
+  method: 'staged',
+  whileWritten: 'not promised',
+  makeInstance,
+  full: { notRun: 'a note is an example, and says ToolFailed' },
+});
 
 async function makeInstance(): Promise<InstanceFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'note-'));

@@ -2,8 +2,9 @@ import { tmpdir } from 'node:os';
 import { inject } from 'vitest';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
+import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
 import { processesWith } from '../processes.ts';
-import { makePostgresInstance } from './instance.ts';
+import { fullPostgres, makePostgresInstance } from './instance.ts';
 
 const adminUrl = inject('postgresUrl');
 const engine = createPostgresqlEngine();
@@ -12,26 +13,30 @@ describeEngine('PostgreSQL as a superuser', {
   engine,
   method: 'staged',
   makeInstance: () => makePostgresInstance(adminUrl, 'superuser'),
+  full: orWhyNot(() => fullPostgres(adminUrl, 'superuser')),
 });
 
 describeEngine('PostgreSQL as the owner, in odd names', {
   engine,
   method: 'staged',
   makeInstance: () => makePostgresInstance(adminUrl, 'owner', `-"' host=evil \\ ü`),
+  full: orWhyNot(() => fullPostgres(adminUrl, 'owner')),
 });
 
 describeEngine('PostgreSQL as an owner who may not create databases', {
   engine,
   method: 'in place',
   makeInstance: () => makePostgresInstance(adminUrl, 'no createdb'),
+  full: orWhyNot(() => fullPostgres(adminUrl, 'no createdb')),
 });
+
+const inParallel = <T extends object>(connection: T) => ({ ...connection, parallel: 3 });
 
 describeEngine('PostgreSQL with parallel jobs', {
   engine,
   method: 'staged',
   makeInstance: async () => {
     const instance = await makePostgresInstance(adminUrl, 'owner');
-    const inParallel = <T extends object>(connection: T) => ({ ...connection, parallel: 3 });
     return {
       ...instance,
       connection: inParallel(instance.connection),
@@ -42,4 +47,10 @@ describeEngine('PostgreSQL with parallel jobs', {
       },
     };
   },
+  full: orWhyNot(() =>
+    fullPostgres(adminUrl, 'owner', (instance) => ({
+      ...instance,
+      connection: inParallel(instance.connection),
+    })),
+  ),
 });

@@ -1,13 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, inject, test, vi } from 'vitest';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
-import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
-import { runSql } from '../../support/postgres-client.ts';
-import { startPostgresServer } from '../../support/postgres-server.ts';
+import { takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { makePostgresInstance } from './instance.ts';
 
 const engine = createPostgresqlEngine();
@@ -42,37 +36,5 @@ test.for(['owner', 'no createdb'] as const)(
     await instance.write();
     expect(await instance.remains()).toEqual([]);
     await instance.close();
-  },
-);
-
-// Only root can mount a file system that is small enough to be filled.
-test.runIf(process.platform === 'linux' && userInfo().uid === 0)(
-  'a full disk at the server is told as such, and the old data stays and takes writes',
-  async () => {
-    const server = await startPostgresServer({ fsync: 'off' });
-    const disk = mkdtempSync(join(tmpdir(), 'disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=19m,mode=755', 'tmpfs', disk]);
-    try {
-      const { uid, gid } = statSync(server.dataDir);
-      const space = join(disk, 'space');
-      mkdirSync(space, { mode: 0o700 });
-      for (const path of [disk, space]) chownSync(path, uid, gid);
-      const instance = await makePostgresInstance(server.adminUrl, 'owner');
-      await instance.fill('bulk');
-      const { bytes, source } = await takeBackup(engine, instance.connection);
-      await runSql(server.adminUrl, `CREATE TABLESPACE small LOCATION '${space}'`);
-      await runSql(server.adminUrl, `GRANT CREATE ON TABLESPACE small TO "${instance.role}"`);
-      await runSql(server.adminUrl, `ALTER DATABASE "${instance.database}" SET TABLESPACE small`);
-      const before = await instance.fingerprint();
-      const restoring = engine.restore(instance.connection, streamOf(bytes), ticketFor(source), never);
-      await expect(restoring).rejects.toMatchObject({ code: 'InstanceFull', hint: expect.any(String) });
-      expect(await instance.fingerprint()).toEqual(before);
-      await instance.write();
-      expect(await instance.remains()).toEqual([]);
-    } finally {
-      await server.stop();
-      execFileSync('umount', [disk]);
-      rmSync(disk, { recursive: true });
-    }
   },
 );

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
-import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
+import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { type DatabaseFingerprint, databaseFingerprint } from '../../support/compare-databases.ts';
 import { clientConfig, runSql, withDatabase } from '../../support/postgres-client.ts';
 
@@ -25,6 +27,43 @@ export interface PostgresInstance extends InstanceFixture {
 
 const engine = createPostgresqlEngine();
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+
+/** In a tablespace with room for the database, but not for another one. */
+export async function fullPostgres(
+  adminUrl: string,
+  rights: Rights,
+  change: (instance: PostgresInstance) => PostgresInstance = (instance) => instance,
+): Promise<FullInstance> {
+  const sql = (text: string) => runSql<{ folder: string }>(adminUrl, text);
+  const instance = change(await makePostgresInstance(adminUrl, rights));
+  await instance.fill('bulk');
+  const backup = await takeBackup(engine, instance.connection);
+  await using making = new AsyncDisposableStack();
+  const disk = making.use(await mountTmpfs('19m'));
+  const space = join(disk.mountPoint, 'space');
+  await mkdir(space, { mode: 0o700 });
+  const [server] = await sql('SELECT setting AS folder FROM pg_settings WHERE name = $$data_directory$$');
+  const { uid, gid } = await stat(server?.folder ?? '');
+  for (const path of [disk.mountPoint, space]) await chown(path, uid, gid);
+  const name = quoted(`small ${instance.role}`);
+  await sql(`CREATE TABLESPACE ${name} LOCATION '${space}'`);
+  making.defer(async () => void (await sql(`DROP TABLESPACE ${name}`)));
+  await sql(`GRANT CREATE ON TABLESPACE ${name} TO ${quoted(instance.role)}`);
+  await sql(`ALTER DATABASE ${quoted(instance.database)} SET TABLESPACE ${name}`);
+  const made = making.move();
+  return {
+    engine,
+    instance: {
+      ...instance,
+      close: async () => {
+        await sql(`REVOKE CREATE ON TABLESPACE ${name} FROM ${quoted(instance.role)}`);
+        await instance.close();
+      },
+    },
+    backup,
+    [Symbol.asyncDispose]: () => made.disposeAsync(),
+  };
+}
 
 export async function makePostgresInstance(
   adminUrl: string,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { createRedisEngine } from '../../../src/engines/redis/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
-import { makeRedisInstance } from './instance.ts';
+import { fullRedis, makeRedisInstance } from './instance.ts';
 import { restoreRights } from './rights.ts';
 
 const engine = createRedisEngine();
@@ -21,10 +21,16 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([plain.stop(), encrypted.stop()]));
 
-describeEngine('Redis', { engine, method: 'staged', makeInstance: () => makeRedisInstance(plain) });
+describeEngine('Redis', {
+  engine,
+  method: 'staged',
+  makeInstance: () => makeRedisInstance(plain),
+  full: () => fullRedis(plain),
+});
 
 describeEngine('Redis with TLS, by way of a file, as a user with the rights of the docs', {
   engine,
   method: 'staged',
   makeInstance: () => makeRedisInstance(encrypted, user),
+  full: () => fullRedis(encrypted, user),
 });

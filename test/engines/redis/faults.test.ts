@@ -66,7 +66,7 @@ async function withSettings(settings: Record<string, string>, run: () => Promise
 }
 
 describe('a full server', () => {
-  test.for(['noeviction', 'allkeys-lru', 'volatile-ttl'])(
+  test.for(['allkeys-lru', 'volatile-ttl'])(
     'is told before anything is done, and loses none of its keys (%s)',
     async (policy) => {
       await instance.fill('bulk');

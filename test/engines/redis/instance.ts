@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../../src/core/instance.ts';
 import { createRedisEngine } from '../../../src/engines/redis/engine.ts';
 import { markerKey } from '../../../src/engines/redis/marker.ts';
 import type { Reply } from '../../../src/engines/redis/resp.ts';
-import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
 import type { RedisServer } from '../../support/redis-server.ts';
 import { fillHostile } from './hostile.ts';
 
@@ -29,6 +29,12 @@ export async function makeRedisInstance(
     wrong: { connection: parse({ password: 'wr0ng-s3cret' }), secret: 'wr0ng-s3cret' },
     unreachable: parse({ port: 1 }),
     fill: (kind) => (kind === 'bulk' ? fillBulk(server) : fillHostile(server)),
+    // Values of every way of a restore: in one piece, and one that is larger than that.
+    grow: async (megabytes) => {
+      for (let at = 0; at < megabytes - 20; at++)
+        await server.run('SET', `big:${at}`, randomBytes(1_000_000));
+      await server.run('SET', 'huge', randomBytes(20_000_000));
+    },
     fingerprint: () => redisFingerprint(server),
     write: async () => {
       await server.run('RPUSH', 'written', String(performance.now()));
@@ -46,6 +52,26 @@ export async function makeRedisInstance(
     close: async () => {
       await server.run('FLUSHALL');
       await server.run('FUNCTION', 'FLUSH');
+    },
+  };
+}
+
+/** With a limit of memory that leaves room for a third of its data. */
+export async function fullRedis(
+  server: RedisServer,
+  user?: { readonly username: string; readonly password: string },
+): Promise<FullInstance> {
+  const instance = await makeRedisInstance(server, user);
+  await instance.fill('bulk');
+  const backup = await takeBackup(engine, instance.connection);
+  const used = Number(/used_memory:(\d+)/.exec(String(await server.run('INFO', 'memory')))?.[1]);
+  await server.run('CONFIG', 'SET', 'maxmemory', used + 2_000_000);
+  return {
+    engine,
+    instance,
+    backup,
+    [Symbol.asyncDispose]: async () => {
+      await server.run('CONFIG', 'SET', 'maxmemory', 0);
     },
   };
 }

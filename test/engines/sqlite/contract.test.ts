@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { createSqliteEngine } from '../../../src/engines/sqlite/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
-import { makeSqlite } from './instance.ts';
+import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
+import { fullSqlite, makeSqlite } from './instance.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'sqlite-root-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -15,5 +16,12 @@ for (const journal of ['wal', 'delete'] as const) {
     engine,
     method: 'staged',
     makeInstance: () => makeSqlite((path) => engine.parseConnection({ path }), journal, root),
+    full: orWhyNot(() =>
+      fullSqlite(
+        (disk) => createSqliteEngine({ roots: [disk], forbidden: [] }),
+        ({ parseConnection }, path) => parseConnection({ path }),
+        journal,
+      ),
+    ),
   });
 }

@@ -6,7 +6,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Connection } from '../../../src/core/instance.ts';
-import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import type { Engine } from '../../../src/engines/engine.ts';
+import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
+import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
@@ -91,6 +93,23 @@ export async function makeSqlite(
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** On a disk with room for the database and its backup, but not for what the exchange takes. */
+export async function fullSqlite(
+  makeEngine: (root: string) => Engine,
+  connectionOf: (engine: Engine, database: string) => Connection,
+  journal: 'wal' | 'delete',
+): Promise<FullInstance> {
+  await using making = new AsyncDisposableStack();
+  // A write-ahead log is as large as what it holds.
+  const disk = making.use(await mountTmpfs(journal === 'wal' ? '24m' : '18m'));
+  const engine = makeEngine(disk.mountPoint);
+  const instance = await makeSqlite((path) => connectionOf(engine, path), journal, disk.mountPoint);
+  await instance.fill('bulk');
+  const backup = await takeBackup(engine, instance.connection);
+  const made = making.move();
+  return { engine, instance, backup, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
 const bulkSql = `CREATE TABLE bulk (id INTEGER PRIMARY KEY, a TEXT, b BLOB);

@@ -5,7 +5,6 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createSqliteEngine, type SqliteEngineOptions } from '../../../src/engines/sqlite/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
-import { mountTmpfs, whyNoTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { makeSqlite, type SqliteInstance } from './instance.ts';
 
 const never = new AbortController().signal;
@@ -150,27 +149,6 @@ describe('a restore', () => {
     await expect(restore(backup, hurried)).rejects.toMatchObject({ code: 'InstanceBusy' });
     instance.program('COMMIT');
     await restore(backup, hurried);
-  });
-
-  const noTmpfs = whyNoTmpfs();
-  test.skipIf(noTmpfs)(`tells that the disk is full, and the old data stays${noTmpfs}`, async () => {
-    await using disk = await mountTmpfs('18m');
-    const narrow = createSqliteEngine({ roots: [disk.mountPoint], forbidden: [] });
-    const small = await makeSqlite((path) => narrow.parseConnection({ path }), 'delete', disk.mountPoint);
-    await small.fill('bulk');
-    const backup = await takeBackup(narrow, small.connection);
-    const before = await small.fingerprint();
-    const restoring = narrow.restore(
-      small.connection,
-      streamOf(backup.bytes),
-      ticketFor(backup.source),
-      never,
-    );
-    await expect(restoring).rejects.toMatchObject({ code: 'InstanceFull', hint: expect.any(String) });
-    expect(await small.fingerprint()).toEqual(before);
-    await small.write();
-    expect(await small.remains()).toEqual([]);
-    await small.close();
   });
 });
 

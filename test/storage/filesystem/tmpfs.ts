@@ -34,6 +34,11 @@ export async function mountTmpfs(size: string): Promise<Tmpfs> {
   };
 }
 
+/** What needs a tmpfs, or why it is not run. */
+export function orWhyNot<Work>(work: Work): Work | { readonly notRun: string } {
+  return whyNoTmpfs() === '' ? work : { notRun: 'this user may not mount a tmpfs' };
+}
+
 /** What to add to the name of a test that needs a tmpfs; empty where one can be mounted. */
 export function whyNoTmpfs(): string {
   const probe = mkdtempSync(join(tmpdir(), 'forestay-probe-'));
