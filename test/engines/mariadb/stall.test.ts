@@ -6,6 +6,7 @@ import { withSession } from '../../../src/engines/mariadb/session.ts';
 import { type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { connectMariadb, quoteMariadb } from '../../support/mariadb-client.ts';
 import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
+import { freeze } from '../processes.ts';
 import { type MariadbInstance, makeMariadbInstance } from './instance.ts';
 
 const engine = createMariadbEngine();
@@ -34,17 +35,16 @@ test.for(['transferring', 'verifying', 'switching'] as const)(
   'a server that hangs while a restore is %s fails it, and the old data is there when it is back',
   async (when) => {
     const before = await instance.fingerprint();
-    const hang = () => process.kill(server.pid, 'SIGSTOP');
     const ticket = ticketFor(backup.source, {
       onPhase: (phase) => {
-        if (phase === when && when !== 'transferring') hang();
+        if (phase === when && when !== 'transferring') process.kill(server.pid, 'SIGSTOP');
       },
     });
     const half = backup.bytes.length / 2;
     const bytes = Readable.from(
       (async function* () {
         yield backup.bytes.subarray(0, half);
-        if (when === 'transferring') hang();
+        if (when === 'transferring') await freeze(server.pid);
         yield backup.bytes.subarray(half);
       })(),
     );
@@ -68,7 +68,7 @@ test.for(['transferring', 'verifying', 'switching'] as const)(
 test('a server that hangs while it is asked what there is to back up fails the backup', async () => {
   const target = readTarget(instance.connection);
   await withSession(target, { signal: never, silenceMs: 300 }, async (session) => {
-    process.kill(server.pid, 'SIGSTOP');
+    await freeze(server.pid);
     try {
       await expect(session.query('SELECT 1')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     } finally {
