@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
-import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
+import { leaveRoom, mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { type MariadbFingerprint, mariadbFingerprint } from '../../support/compare-mariadb.ts';
 import {
   connectMariadb,
@@ -160,9 +159,7 @@ export async function fullMariadb(rights: Rights): Promise<FullInstance> {
   const instance = await makeMariadbInstance(server, rights);
   await instance.fill('bulk');
   const backup = await takeBackup(engine, instance.connection);
-  const { bavail, bsize } = await statfs(disk.mountPoint);
-  const left = 4 * 1024 * 1024;
-  await writeFile(join(disk.mountPoint, 'ballast'), Buffer.alloc(bavail * bsize - left));
+  await leaveRoom(disk, 4 * 1024 * 1024);
   const made = making.move();
   return { engine, instance, backup, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import type { Connection } from '../../../src/core/instance.ts';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
-import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
+import { leaveRoom, mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
@@ -95,19 +95,20 @@ export async function makeSqlite(
   };
 }
 
-/** On a disk with room for the database and its backup, but not for what the exchange takes. */
+/** On a disk with room for the backup (of a write-ahead log: for less), but not for what the exchange takes. */
 export async function fullSqlite(
   makeEngine: (root: string) => Engine,
   connectionOf: (engine: Engine, database: string) => Connection,
   journal: 'wal' | 'delete',
 ): Promise<FullInstance> {
   await using making = new AsyncDisposableStack();
-  // A write-ahead log is as large as what it holds.
-  const disk = making.use(await mountTmpfs(journal === 'wal' ? '24m' : '18m'));
+  const disk = making.use(await mountTmpfs(journal === 'wal' ? '64m' : '18m'));
   const engine = makeEngine(disk.mountPoint);
   const instance = await makeSqlite((path) => connectionOf(engine, path), journal, disk.mountPoint);
   await instance.fill('bulk');
   const backup = await takeBackup(engine, instance.connection);
+  // How large that log is by now is its own business.
+  if (journal === 'wal') await leaveRoom(disk, 3 * 1024 * 1024);
   const made = making.move();
   return { engine, instance, backup, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }

@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -32,6 +32,12 @@ export async function mountTmpfs(size: string): Promise<Tmpfs> {
       await rm(mountPoint, { recursive: true, force: true });
     },
   };
+}
+
+/** Fills a file system up to so many bytes. */
+export async function leaveRoom({ mountPoint }: Tmpfs, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(mountPoint);
+  await writeFile(join(mountPoint, 'ballast'), Buffer.alloc(bavail * bsize - bytes));
 }
 
 /** What needs a tmpfs, or why it is not run. */
