@@ -15,10 +15,10 @@ import { openStoppedSite } from '../support/stopped-site.ts';
 import { never, until } from '../support/test-site.ts';
 import { type V1Client, v1Client } from '../support/v1-client.ts';
 
-/** How many processes are killed. Each takes about six seconds. */
-const kills = Number(process.env.TEST_KILLS ?? 15);
+/** How many processes are killed. Each takes about four seconds. */
+const kills = Number(process.env.TEST_KILLS ?? 12);
 /** Sizes of the databases: from one that is through before the process dies to one that hardly ever is. */
-const megabytes = [2, 10, 30];
+const megabytes = [1, 5, 15];
 /** A task fails after five attempts, so a round that kills more often than this would end in failures by design. */
 const killsInARound = 4;
 
