@@ -200,7 +200,10 @@ export function describeEngine(name: string, contract: EngineContract): void {
       await expect(engine.probe(missing, never)).rejects.toBeInstanceOf(ForestayError);
     });
 
-    it.runIf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
+    // What an engine does not promise is no test of it, and none that was skipped.
+    const testOf = (promised: boolean) => (promised ? it : () => {});
+
+    testOf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
       const writer = await instance.startWriting();
       try {
         await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({ code: 'InstanceBusy' });
@@ -211,7 +214,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
       expect(await instance.isConsistent()).toBe(true);
     });
 
-    it.runIf(whileWritten === 'consistent')(
+    testOf(whileWritten === 'consistent')(
       'backs up one moment of an instance that is written to',
       async () => {
         const writer = await instance.startWriting();
@@ -362,7 +365,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
       expect(await engine.settleRestore(instance.connection, randomUUID(), never)).toBe('clean');
     });
 
-    it.runIf(undoable)(
+    testOf(undoable)(
       'knows that a restore has switched, undoes it once, and then says it cannot',
       async () => {
         await instance.fill('hostile');
