@@ -137,14 +137,15 @@ async function killAndRestart(): Promise<boolean> {
     await starting.exited;
     figures.duringStart += 1;
   }
-  for (const instance of unfinished) instance.task!.since ||= Date.now();
   await start();
+  // How long a start takes is another figure.
+  for (const instance of unfinished) instance.task!.since = Date.now();
   figures.startMs.push(Math.round(site.startMs));
   within = Math.max(500, Math.round(within * (unfinished.length > 0 ? 1.03 : 0.8)));
   return unfinished.length > 0;
 }
 
-/** How long after the first start behind a kill each task was worked on again. */
+/** How long after the last start behind a kill each task was worked on again. */
 async function noteTakeUp(): Promise<void> {
   for (const instance of instances) {
     const { task } = instance;
@@ -152,7 +153,7 @@ async function noteTakeUp(): Promise<void> {
     const seen = await look(instance);
     if (seen.attempt === task.attempt && seen.status === 'queued') continue;
     if (seen.started_at !== null && seen.attempt > task.attempt)
-      figures.takeUpMs.push(Date.parse(seen.started_at) - task.since);
+      figures.takeUpMs.push(Math.max(0, Date.parse(seen.started_at) - task.since));
     task.since = 0;
   }
 }
