@@ -226,9 +226,10 @@ async function startWriting(management: Management, vhost: string): Promise<{ st
   };
   for (const turn of [1, 2, 3]) await change(turn);
   return keepDoing(async (turn) => {
-    const startedAt = performance.now();
     await change(turn + 3);
-    // The slower the broker answers, the longer a backup must find it at rest.
-    await sleep(Math.max(120, 4 * (performance.now() - startedAt)));
+    // A backup asks this twice, and for more each time: the slower the answer comes, the longer it must find the broker at rest.
+    const askedAt = performance.now();
+    await management.call('GET', 'definitions');
+    await sleep(Math.max(120, 8 * (performance.now() - askedAt)));
   });
 }
