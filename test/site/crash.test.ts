@@ -105,7 +105,7 @@ const figures = {
 };
 
 /** About how long the tasks of a round take on this machine, in milliseconds: grows with hits and shrinks with misses. */
-let within = 3000;
+let within = 2000;
 
 /** Kills the process at some moment, and starts another. Resolves with whether there was anything left to kill. */
 async function killAndRestart(): Promise<boolean> {
@@ -141,7 +141,7 @@ async function killAndRestart(): Promise<boolean> {
   // How long a start takes is another figure.
   for (const instance of unfinished) instance.task!.since = Date.now();
   figures.startMs.push(Math.round(site.startMs));
-  within = Math.max(500, Math.round(within * (unfinished.length > 0 ? 1.03 : 0.8)));
+  within = Math.max(500, Math.round(within * (unfinished.length > 0 ? 1.03 : 0.7)));
   return unfinished.length > 0;
 }
 
