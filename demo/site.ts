@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { copyDatabaseTemplate } from '../test/support/database-template.ts';
 import { type SiteProcess, spawnSiteProcess } from '../test/support/site-process.ts';
 import type { DemoServer } from './dataset.ts';
 import type { SiteStores } from './stores/layout.ts';
@@ -32,6 +33,8 @@ export async function startDemoSite(
   stack: AsyncDisposableStack,
 ): Promise<DemoSite> {
   const { stores, address = '127.0.0.1:0', settings, signal } = options;
+  // Only in tests there is one.
+  await copyDatabaseTemplate(dataDir);
   const { child, exited, output, ready } = spawnSiteProcess({
     dataDir,
     env: {

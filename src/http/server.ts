@@ -15,6 +15,7 @@ import { addNotFound } from './not-found.ts';
 import { addOpenApi, addOpenApiRoutes } from './openapi.ts';
 import { addRequestLog, requestId } from './request-log.ts';
 import { ErrorBody, MessageBody } from './schemas.ts';
+import { endUnusedConnections } from './unused-connections.ts';
 import { V0ListBody, v0BackupRoutes } from './v0/backups.ts';
 import { v0DashboardRoutes } from './v0/dashboard.ts';
 import { v0DownloadRoutes } from './v0/download.ts';
@@ -48,7 +49,7 @@ const sharedSchemas = [
 
 /**
  * The HTTP server, not listening yet. It remembers nothing between requests, so any number of them may run on one database.
- * `close()` ends idle connections at once and breaks off downloads, whose clients resume or try again.
+ * `close()` ends idle and unused connections at once and breaks off downloads, whose clients resume or try again.
  */
 export async function createServer(settings: HttpSettings): Promise<App> {
   const app: App = fastify({
@@ -71,6 +72,7 @@ export async function createServer(settings: HttpSettings): Promise<App> {
   const shutdown = new AbortController();
   app.decorate('shutdown', shutdown.signal);
   app.addHook('preClose', async () => shutdown.abort(new Error('The server is shutting down.')));
+  endUnusedConnections(app);
   app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler(sendError);
   addRequestLog(app);

@@ -33,7 +33,7 @@ export interface InstanceFixture {
   startWriting(): Promise<{ stop(): Promise<void> }>;
   /** Whether that invariant holds. */
   isConsistent(): Promise<boolean>;
-  /** Ends what a backup reads from, at the server. */
+  /** Ends what a backup reads from, at the server. Throws when nothing is at work any more. */
   killSource(): Promise<void>;
   /** Sessions and staging of ours at the server. */
   remains(): Promise<readonly string[]>;
@@ -200,7 +200,10 @@ export function describeEngine(name: string, contract: EngineContract): void {
       await expect(engine.probe(missing, never)).rejects.toBeInstanceOf(ForestayError);
     });
 
-    it.runIf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
+    // What an engine does not promise is no test of it, and none that was skipped.
+    const testOf = (promised: boolean) => (promised ? it : () => {});
+
+    testOf(whileWritten === 'refused')('refuses to back up an instance that is written to', async () => {
       const writer = await instance.startWriting();
       try {
         await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({ code: 'InstanceBusy' });
@@ -211,12 +214,11 @@ export function describeEngine(name: string, contract: EngineContract): void {
       expect(await instance.isConsistent()).toBe(true);
     });
 
-    it.runIf(whileWritten === 'consistent')(
+    testOf(whileWritten === 'consistent')(
       'backs up one moment of an instance that is written to',
       async () => {
         const writer = await instance.startWriting();
-        const backup = await takeBackup(engine, instance.connection);
-        await writer.stop();
+        const backup = await takeBackup(engine, instance.connection).finally(() => writer.stop());
         await restore(backup);
         expect(await instance.isConsistent()).toBe(true);
       },
@@ -242,12 +244,12 @@ export function describeEngine(name: string, contract: EngineContract): void {
     it('fails a backup whose source dies half-way', async () => {
       await instance.fill('bulk');
       const { stream } = await engine.backUp(instance.connection, never);
+      const reader = stream[Symbol.asyncIterator]();
+      await reader.next();
+      // Nobody reads on meanwhile, and bulk data is more than buffers hold: the source is still at work.
+      await instance.killSource();
       const reading = (async () => {
-        let first = true;
-        for await (const _ of stream) {
-          if (first) await instance.killSource();
-          first = false;
-        }
+        while (!(await reader.next()).done);
       })();
       await expect(reading).rejects.toBeInstanceOf(ForestayError);
     });
@@ -363,7 +365,7 @@ export function describeEngine(name: string, contract: EngineContract): void {
       expect(await engine.settleRestore(instance.connection, randomUUID(), never)).toBe('clean');
     });
 
-    it.runIf(undoable)(
+    testOf(undoable)(
       'knows that a restore has switched, undoes it once, and then says it cannot',
       async () => {
         await instance.fill('hostile');

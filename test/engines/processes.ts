@@ -1,8 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+interface FoundProcess {
+  readonly pid: number;
+  readonly args: string;
+}
+
 /** Processes whose arguments or environment hold a text, other than this one; for texts that only one test knows. */
-export function processesWith(text: string): { readonly pid: number; readonly args: string }[] {
+export function processesWith(text: string): FoundProcess[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
@@ -25,6 +30,29 @@ export async function freeze(pid: number): Promise<void> {
     if (Date.now() > deadline) throw new Error(`Process ${pid} does not stop.`);
     await sleep(5);
   }
+}
+
+/**
+ * Kills the processes of this test that hold a text: children of this process and theirs, not those of a test beside it. Throws
+ * when none was at work any more; where several are, one may end because of the other.
+ */
+export async function killProcessesWith(text: string): Promise<void> {
+  const found = processesWith(text).filter(({ pid }) => isOurs(pid));
+  const killed = found.filter(({ pid }) => {
+    try {
+      return process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+      throw error;
+    }
+  });
+  if (killed.length === 0) throw new Error(`No process that holds "${text}" is at work any more`);
+}
+
+function isOurs(pid: number): boolean {
+  if (pid === process.pid) return true;
+  const parent = Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
+  return parent > 0 && isOurs(parent);
 }
 
 function read(file: string): string {

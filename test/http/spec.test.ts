@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ForestayError } from '../../src/core/errors.ts';
 import { requestBackup } from '../../src/operations/request-backup.ts';
 import { setKey } from '../../src/operations/set-key.ts';
@@ -6,6 +6,12 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { backupEnds, restoreEnds } from '../support/test-site.ts';
 import { asAdmin, type HttpSite, makeHttpSite } from './site.ts';
 import { isOfType, readSpec, type SpecTable, tablesOfV0, tablesOfV1 } from './spec-tables.ts';
+
+// What the manifests say, and a hundredth of the time: how long a key takes to derive is not what is tried here.
+vi.mock('../../src/core/manifest.ts', async (original) => ({
+  ...(await original<object>()),
+  pbkdf2Rounds: 1000,
+}));
 
 /** What the two documents promise, read from the documents themselves and compared with what the server answers. */
 

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { canonicalJson, manifestKey, parseManifest } from '../../src/core/manifest.ts';
 import { stateKey } from '../../src/core/site-state.ts';
 import { copiesOf } from '../../src/db/copies.ts';
@@ -20,6 +20,12 @@ import { prepareFilesystemStore } from '../../src/storage/filesystem/prepare.ts'
 import { createFilesystemStore } from '../../src/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { backupEnds, makeTestSite, never, restoreEnds, type TestSite, until } from '../support/test-site.ts';
+
+// What the manifests say, and a hundredth of the time: how long a key takes to derive is not what is tried here.
+vi.mock('../../src/core/manifest.ts', async (original) => ({
+  ...(await original<object>()),
+  pbkdf2Rounds: 1000,
+}));
 
 const masterKey = randomBytes(32);
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { findBackup } from '../../src/db/backups.ts';
 import { findInstance } from '../../src/db/instances.ts';
 import { findTask } from '../../src/db/tasks.ts';
@@ -18,6 +18,12 @@ import { storeAt } from '../storage/s3/servers.ts';
 import { startFakeS3 } from '../support/fake-s3.ts';
 import { temporaryFolder } from '../support/site-process.ts';
 import { makeTestSite, never, type TestSite } from '../support/test-site.ts';
+
+// What the manifests say, and a hundredth of the time: how long a key takes to derive is not what is tried here.
+vi.mock('../../src/core/manifest.ts', async (original) => ({
+  ...(await original<object>()),
+  pbkdf2Rounds: 1000,
+}));
 
 /** Two sites with one store, the same prefix included: each must take the other's objects for what they are. */
 

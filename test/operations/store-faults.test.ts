@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { hasCode } from '../../src/core/errors.ts';
 import { isFinished } from '../../src/core/task.ts';
 import { findTask, type Task } from '../../src/db/tasks.ts';
@@ -16,6 +16,12 @@ import { badWeather, seeded } from '../support/bad-weather.ts';
 import { startFakeS3 } from '../support/fake-s3.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { backupEnds, makeTestSite, never, restoreEnds, type TestSite } from '../support/test-site.ts';
+
+// What the manifests say, and a hundredth of the time: how long a key takes to derive is not what is tried here.
+vi.mock('../../src/core/manifest.ts', async (original) => ({
+  ...(await original<object>()),
+  pbkdf2Rounds: 1000,
+}));
 
 /**
  * Backups and restores in an S3 store behind a proxy that does whatever goes wrong between two machines.

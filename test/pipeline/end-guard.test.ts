@@ -51,7 +51,7 @@ test('a guarded program is stopped like any other', async () => {
   sink.input.write(Buffer.alloc(100_000));
   setTimeout(() => abort.abort(), 100);
   await expect(sink.finished).rejects.toMatchObject({ code: 'Canceled' });
-  await vi.waitFor(() => expect(sink.input.closed).toBe(true));
+  await expect.poll(() => sink.input.closed).toBe(true);
   expect(existsSync(join(folder, 'ended'))).toBe(false);
 });
 

@@ -28,7 +28,7 @@ export async function makeDatabaseTemplate(
 export async function copyDatabaseTemplate(dataDir: string): Promise<void> {
   const template = process.env.FORESTAY_TEST_TEMPLATE;
   const there = await stat(join(dataDir, 'db')).catch(() => undefined);
-  if (template === undefined || there) return;
+  if (!template || there) return;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await cp(join(template, 'db'), join(dataDir, 'db'), { recursive: true, mode: constants.COPYFILE_FICLONE });
 }

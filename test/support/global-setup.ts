@@ -26,8 +26,10 @@ const cacheName = 'cache';
  * what tests leave behind can be told from what others do on the machine.
  */
 export async function setup(project: TestProject): Promise<void> {
-  server = await startPostgresServer({ fsync: 'off', settings: { max_prepared_transactions: '5' } });
-  template = await makeDatabaseTemplate(realTmp);
+  [server, template] = await Promise.all([
+    startPostgresServer({ fsync: 'off', settings: { max_prepared_transactions: '5' } }),
+    makeDatabaseTemplate(realTmp),
+  ]);
   runFolder = await mkdtemp(join(realTmp, 'forestay-test-'));
   // Other users (the one that a server runs as) must be able to pass through, not to look.
   await chmod(runFolder, 0o711);

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, closeSync, constants, openSync, readdirSync } from 'node:fs';
 import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
+import { freePort } from './free-ports.ts';
 /** A private PostgreSQL server in a temp folder, for tests, the demo and measurements. */
 export interface PostgresServer {
   readonly host: string;
@@ -184,16 +184,6 @@ function start(
   } finally {
     closeSync(output);
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('No free port.');
-  return address.port;
 }
 
 async function isReady(adminUrl: string, postmaster: ChildProcess): Promise<boolean> {

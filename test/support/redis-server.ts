@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openSession, type Session } from '../../src/engines/redis/session.ts';
 
+import { freePort } from './free-ports.ts';
 /** A private Redis server in a temp folder, for tests, the demo and measurements. */
 export interface RedisServer {
   readonly host: string;
@@ -193,16 +193,6 @@ async function isReady(server: RedisServer, child: ChildProcess): Promise<boolea
     await sleep(20);
   }
   return false;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('No free port.');
-  return address.port;
 }
 
 /** An authority, and a certificate of it for localhost; resolves with the authority's PEM. */

@@ -1,12 +1,13 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
+import { freePorts } from './free-ports.ts';
 /** A private OpenStack Swift with its S3 API: a real object store, all in one temp folder. */
 export interface SwiftServer {
   /** Of the S3 API; path style, region us-east-1. */
@@ -26,9 +27,7 @@ const binaries = programs.map((name) => `/usr/bin/swift-${name}-server`);
 
 /** What is missing on this machine, undefined when nothing is. */
 export function swiftMissing(): string | undefined {
-  const missing = [...binaries, '/usr/bin/swift-ring-builder', '/usr/bin/memcached'].filter(
-    (file) => !existsSync(file),
-  );
+  const missing = [...binaries, '/usr/bin/python3', '/usr/bin/memcached'].filter((file) => !existsSync(file));
   if (missing.length === 0) return undefined;
   return `${missing.join(', ')} missing: apt-get install ${swiftPackages.join(' ')}`;
 }
@@ -44,16 +43,15 @@ export async function startSwiftServer(): Promise<SwiftServer> {
   try {
     await mkdir(join(folder, 'srv', 'd1'), { recursive: true });
     await writeFile(join(folder, 'swift.conf'), '[swift-hash]\nswift_hash_path_suffix = forestay\n');
-    const memcachedPort = await freePort();
-    const ports = await Promise.all(programs.map(freePort));
+    const [memcachedPort = 0, ...ports] = await freePorts(1 + programs.length);
     for (const [index, name] of programs.entries()) {
       const port = ports[index]!;
       await writeFile(
         join(folder, `${name}.conf`),
         name === 'proxy' ? proxyConfig(folder, port, memcachedPort) : serverConfig(folder, name, port),
       );
-      if (name !== 'proxy') buildRing(folder, name, port);
     }
+    await buildRings(folder, ports);
     const memcached = ['-u', userInfo().username, '-l', '127.0.0.1', '-p', String(memcachedPort), '-m', '64'];
     started.push(start(folder, ['/usr/bin/memcached', ...memcached]));
     for (const name of programs)
@@ -125,14 +123,22 @@ error_suppression_limit = 1000000
 `;
 }
 
-function buildRing(folder: string, name: string, port: number): void {
-  const builder = join(folder, `${name}.builder`);
-  for (const args of [['create', '4', '1', '1'], ['add', `r1z1-127.0.0.1:${port}/d1`, '1'], ['rebalance']]) {
-    const { status, stdout, stderr } = spawnSync('/usr/bin/swift-ring-builder', [builder, ...args], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(`swift-ring-builder failed: ${stdout}${stderr}`);
-  }
+/** What swift-ring-builder does, for all rings at once: it takes a third of a second for each step of each. */
+const buildRing = `
+import sys
+from swift.common.ring import RingBuilder
+folder = sys.argv[1]
+for name, port in zip(('account', 'container', 'object'), sys.argv[2:]):
+    builder = RingBuilder(4, 1, 1)
+    address = {'ip': '127.0.0.1', 'port': int(port)}
+    builder.add_dev({'region': 1, 'zone': 1, 'device': 'd1', 'weight': 1, 'meta': '', **address,
+                     **{'replication_' + key: value for key, value in address.items()}})
+    builder.rebalance()
+    builder.get_ring().save(folder + '/' + name + '.ring.gz')
+`;
+
+async function buildRings(folder: string, ports: readonly number[]): Promise<void> {
+  await promisify(execFile)('/usr/bin/python3', ['-c', buildRing, folder, ...ports.slice(0, 3).map(String)]);
 }
 
 /** Swift's own way to its table; the program of the server runs on the same Python. */
@@ -197,14 +203,4 @@ async function end(child: ChildProcess): Promise<void> {
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('No free port.');
-  return address.port;
 }

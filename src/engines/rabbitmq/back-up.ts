@@ -8,14 +8,18 @@ import { type Broker, examineBroker } from './broker.ts';
 import type { Target } from './connection.ts';
 import type { Definitions } from './definitions.ts';
 import { describeDefinitions } from './details.ts';
-import { readSettled } from './read.ts';
+import { readSettled, type SettleLimits } from './read.ts';
 
 /** The definitions of one moment as a file that `rabbitmqctl import_definitions` takes. */
-export async function backUp(target: Target, limits: ApiLimits, signal: AbortSignal): Promise<BackupSource> {
+export async function backUp(
+  target: Target,
+  limits: ApiLimits & SettleLimits,
+  signal: AbortSignal,
+): Promise<BackupSource> {
   const api = openApi(target, { limits, signal });
   try {
     const broker = await examineBroker(api, target.vhost);
-    const definitions = await readSettled(api, target.vhost, signal);
+    const definitions = await readSettled(api, target.vhost, limits, signal);
     const stream = Readable.from(pieces(api, target, broker, definitions), {
       objectMode: false,
       highWaterMark: pieceBytes,

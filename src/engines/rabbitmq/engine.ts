@@ -6,6 +6,7 @@ import { connectionSchema, parseConnection, readTarget } from './connection.ts';
 import { assertCompatible } from './details.ts';
 import { planRestore } from './plan-restore.ts';
 import { probe } from './probe.ts';
+import { type SettleLimits, usualSettling } from './read.ts';
 import { restore } from './restore.ts';
 import { settleRestore } from './settle.ts';
 import { discardReplaced, undoRestore } from './undo.ts';
@@ -14,8 +15,8 @@ import { discardReplaced, undoRestore } from './undo.ts';
  * RabbitMQ by its management API: backups are the definitions of a broker or of one vhost, without messages; a restore makes
  * the broker's definitions equal to those, or puts back what was there. See docs/engines/rabbitmq.md.
  */
-export function createRabbitmqEngine(options: Partial<ApiLimits> = {}): Engine {
-  const limits = { ...usualLimits, ...options };
+export function createRabbitmqEngine(options: Partial<ApiLimits & SettleLimits> = {}): Engine {
+  const limits = { ...usualLimits, ...usualSettling, ...options };
   return {
     name: 'rabbitmq',
     connectionSchema,

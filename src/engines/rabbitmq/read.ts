@@ -7,32 +7,46 @@ import { type Definitions, fromBroker, NotDefinitions } from './definitions.ts';
 import { brokenAnswer } from './errors.ts';
 import { digestOf, isObject, type Json } from './json.ts';
 
-const tries = 8;
-const pauseMs = 250;
+export interface SettleLimits {
+  /** For how many milliseconds a backup waits for a moment in which the definitions do not change; it asks twice in any case. */
+  readonly settleMs: number;
+}
+
+/** A broker at work rests within seconds; a deployment that declares everything anew takes longer. */
+export const usualSettling: SettleLimits = { settleMs: 30_000 };
 
 /**
  * The definitions of one moment. The broker puts its answer together from one table after the other while others write,
  * so it is asked until two answers in a row are equal: what stood in every table both when the first answer was made and
- * when the second one was, stood there together at the moment between the two. Throws `InstanceBusy`.
+ * when the second one was, stood there together at the moment between the two. Throws `InstanceBusy` after `settleMs`.
  */
 export async function readSettled(
   api: Api,
   vhost: string | undefined,
+  { settleMs }: SettleLimits,
   signal: AbortSignal,
 ): Promise<Definitions> {
+  const deadline = performance.now() + settleMs;
+  let pauseMs = firstPauseMs;
   let previous: string | undefined;
-  for (let attempt = 0; attempt < tries; attempt++) {
-    // The second is read at once: the shorter the time between the two, the likelier it is quiet.
-    if (attempt > 0 && attempt % 2 === 0) await pause(signal);
+  for (let answers = 1; answers <= 2 || performance.now() < deadline; answers++) {
     const definitions = await readDefinitions(api, vhost);
     const digest = digestOf(writeBackup(definitions, ''));
     if (digest === previous) return definitions;
     previous = digest;
+    // The second is read at once: the shorter the time between the two, the likelier it is quiet.
+    if (answers % 2 === 1) continue;
+    await pause(Math.min(pauseMs, Math.max(0, deadline - performance.now())), signal);
+    // Growing, they do not keep step with something that changes the definitions at regular times.
+    pauseMs = Math.min(1.5 * pauseMs, longestPauseMs);
   }
   throw new ForestayError('InstanceBusy', 'The definitions change all the time.', {
     hint: 'Something declares and deletes durable queues, exchanges or bindings without a pause: let it rest for a moment, then try again.',
   });
 }
+
+const firstPauseMs = 100;
+const longestPauseMs = 2000;
 
 /** What the broker says now. */
 export async function readDefinitions(api: Api, vhost: string | undefined): Promise<Definitions> {
@@ -63,8 +77,8 @@ async function withVhostMetadata(api: Api, exported: Json): Promise<Json> {
   return { ...exported, vhosts: complete };
 }
 
-async function pause(signal: AbortSignal): Promise<void> {
-  await sleep(pauseMs, undefined, { signal }).catch(() => {
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {
     throw abortError(signal);
   });
 }

@@ -46,10 +46,10 @@ test.for(['bytes', 'switch'] as const)(
   async (step) => {
     const before = await instance.fingerprint();
     await startWorker(step);
-    await vi.waitFor(() => expect(processesWith(`FORESTAY_RESTORE_ID=${id}`)).not.toEqual([]));
+    await expect.poll(() => processesWith(`FORESTAY_RESTORE_ID=${id}`)).not.toEqual([]);
     worker.kill('SIGKILL');
     await once(worker, 'exit');
-    await vi.waitFor(() => expect(processesWith(`FORESTAY_RESTORE_ID=${id}`)).toEqual([]));
+    await expect.poll(() => processesWith(`FORESTAY_RESTORE_ID=${id}`)).toEqual([]);
     expect(await instance.fingerprint()).toEqual(before);
     expect(await settle()).toBe('clean');
     await restoreAgain();

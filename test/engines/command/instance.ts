@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { createCommandEngine } from '../../../src/engines/command/engine.ts';
 import type { InstanceFixture } from '../../contract/engine-contract.ts';
-import { processesWith } from '../processes.ts';
+import { killProcessesWith, processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
 
@@ -54,9 +54,7 @@ export async function makeNoted(engine: ReturnType<typeof createCommandEngine>):
     write: () => writeFile(file, randomBytes(10), { flag: 'a' }),
     startWriting: async () => ({ stop: async () => {} }),
     isConsistent: async () => true,
-    killSource: async () => {
-      for (const { pid } of processesWith(file)) process.kill(pid, 'SIGKILL');
-    },
+    killSource: () => killProcessesWith(file),
     remains: async () => [
       ...processesWith(file).map(({ args }) => `process ${args}`),
       ...(await readdir(folder)).filter((name) => name.includes('.staged-')),

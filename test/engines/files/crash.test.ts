@@ -55,7 +55,7 @@ describe.for([undefined, 'no-such-perl'])('a worker (perl: %s)', (perl) => {
       worker.kill('SIGKILL');
       await once(worker, 'exit');
       expect(await settle()).toBe('clean');
-      await vi.waitFor(async () => expect(await instance.remains()).toEqual([]));
+      await expect.poll(() => instance.remains()).toEqual([]);
       expect(await instance.fingerprint()).toEqual(before);
       await restoreAgain();
     },

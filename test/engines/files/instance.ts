@@ -9,7 +9,8 @@ import type { Connection } from '../../../src/core/instance.ts';
 import { createFilesEngine, type FilesEngineOptions } from '../../../src/engines/files/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
 import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
-import { processesWith } from '../processes.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
+import { killProcessesWith, processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
 
@@ -49,9 +50,7 @@ export async function makeFolder(
     write: () => writeFile(join(path, 'written'), randomBytes(8)),
     startWriting: () => startWriting(path),
     isConsistent: async () => existsSync(join(path, 'filler')),
-    killSource: async () => {
-      for (const { pid } of processesWith(path)) process.kill(pid, 'SIGKILL');
-    },
+    killSource: () => killProcessesWith(path),
     remains: async () => [
       ...processesWith(path).map(({ args }) => `process ${args}`),
       ...(await readdir(root)).filter((name) => name.startsWith('.forestay') && !name.endsWith('-before')),
@@ -181,19 +180,10 @@ export async function fingerprint(path: string): Promise<readonly string[]> {
 /** Two files that must be equal are written one after the other all the time. */
 async function startWriting(path: string): Promise<{ stop(): Promise<void> }> {
   await writeFile(join(path, 'filler'), randomBytes(2 * 1024 * 1024));
-  let stopped = false;
-  const writing = (async () => {
-    for (let turn = 0; !stopped; turn++) {
-      await writeFile(join(path, 'one'), String(turn));
-      await writeFile(join(path, 'two'), String(turn));
-    }
-  })();
-  return {
-    stop: async () => {
-      stopped = true;
-      await writing;
-    },
-  };
+  return keepDoing(async (turn) => {
+    await writeFile(join(path, 'one'), String(turn));
+    await writeFile(join(path, 'two'), String(turn));
+  });
 }
 
 export async function removeRoot(root: string): Promise<void> {

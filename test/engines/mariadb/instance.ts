@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
 import { leaveRoom, mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { type MariadbFingerprint, mariadbFingerprint } from '../../support/compare-mariadb.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
 import {
   connectMariadb,
   type MariadbAddress,
@@ -93,25 +93,14 @@ export async function makeMariadbInstance(
     startWriting: async () => {
       await asUser(`CREATE TABLE balance_a AS SELECT 1000 AS amount; CREATE TABLE balance_b AS SELECT 0 AS amount;
         CREATE TABLE balance_filler AS SELECT seq, REPEAT(MD5(seq), 10) AS x FROM seq_1_to_20000`);
-      let stopped = false;
-      let written = 0;
       const client = await connectMariadb(userAddress);
-      const writing = (async () => {
-        while (!stopped) {
-          await client.query(
+      return keepDoing(
+        () =>
+          client.query(
             'START TRANSACTION; UPDATE balance_a SET amount = amount - 1; UPDATE balance_b SET amount = amount + 1; COMMIT',
-          );
-          written++;
-        }
-        await client.end();
-      })();
-      while (written === 0) await sleep(5);
-      return {
-        stop: async () => {
-          stopped = true;
-          await writing;
-        },
-      };
+          ),
+        () => client.end(),
+      );
     },
     isConsistent: async () => {
       const [row] = await asUser<{ sum: number }>(
@@ -120,11 +109,14 @@ export async function makeMariadbInstance(
       return Number(row?.sum) === 1000;
     },
     killSource: async () => {
-      for (const session of await root<{ id: number }>(
+      const sessions = await root<{ id: number }>(
         'SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = ?',
         [user],
-      ))
-        await root(`KILL ${session.id}`).catch(() => {});
+      );
+      // Some of them may end by themselves, not all: the backup is not through.
+      const killed = await Promise.allSettled(sessions.map(({ id }) => root(`KILL ${id}`)));
+      if (!killed.some(({ status }) => status === 'fulfilled'))
+        throw new Error('The backup has no session any more');
     },
     remains: async () => {
       const rows = await root<{ what: string }>(

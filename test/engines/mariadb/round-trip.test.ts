@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
 import { connectMariadb, runMariadb } from '../../support/mariadb-client.ts';
 import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
 import { type MariadbInstance, makeMariadbInstance, type Rights } from './instance.ts';
@@ -226,25 +227,30 @@ describe('while others are at work', () => {
     await instance.asUser(`CREATE TABLE t (a INT, via VARCHAR(10)); CREATE TABLE n (a INT);
       CREATE TRIGGER \`tr\` BEFORE INSERT ON \`t\` FOR EACH ROW SET NEW.via = 'trigger'`);
     const backup = await takeBackup(engine, instance.connection);
-    let stopped = false;
     const failures = new Set<number>();
     const client = await connectMariadb(instance.userAddress);
-    const writing = (async () => {
-      while (!stopped)
+    let turns = 0;
+    const writer = await keepDoing(
+      async (turn) => {
+        turns = turn;
         await client
           .query('INSERT INTO t (a) VALUES (1)')
           .catch((error: { errno: number }) => failures.add(error.errno));
-      await client.end();
-    })();
-    let last = '';
-    for (let round = 0; round < 4; round++) {
-      const { ticket } = await restoreInto(instance, backup);
-      if (last !== '') await engine.undo?.discard(instance.connection, last, never);
-      last = ticket.id;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      },
+      () => client.end(),
+    );
+    try {
+      let last = '';
+      for (let round = 0; round < 4; round++) {
+        const { ticket } = await restoreInto(instance, backup);
+        if (last !== '') await engine.undo?.discard(instance.connection, last, never);
+        last = ticket.id;
+        const before = turns;
+        await expect.poll(() => turns).toBeGreaterThan(before + 10);
+      }
+    } finally {
+      await writer.stop();
     }
-    stopped = true;
-    await writing;
     expect(await instance.asUser('SELECT COUNT(*) AS n FROM t WHERE via IS NULL')).toEqual([{ n: 0 }]);
     // In the moment of the switch there is no such table.
     expect([...failures].filter((number) => number !== 1146)).toEqual([]);

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { type MariadbServer, startMariadbServer } from '../../support/mariadb-server.ts';
 import { processesWith } from '../processes.ts';
@@ -78,13 +78,16 @@ test.for([
 test('nothing secret is in arguments, and the file of options is gone afterwards', async () => {
   const noted = join(folder, 'noted');
   const dump = `echo "$@" > ${noted}; stat -c %a "\${1#--defaults-file=}" >> ${noted}; sleep 0.3; ${end}`;
+  // A temp folder of its own: tests beside this one use the usual one.
+  const temp = await mkdtemp(join(folder, 'temp-'));
+  vi.stubEnv('TMPDIR', temp);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const { stream } = await only(await fake('10.11.99', dump)).backUp(instance.connection, never);
   const secret = String(instance.connection.password);
-  await vi.waitFor(async () => expect(await readFile(noted, 'utf8')).toContain('600'), { timeout: 5000 });
+  await expect.poll(() => readFile(noted, 'utf8').catch(() => '')).toContain('600');
+  expect(await readdir(temp)).toHaveLength(1);
   expect(processesWith(secret)).toEqual([]);
   await buffer(stream);
   expect(await readFile(noted, 'utf8')).not.toContain(secret);
-  await vi.waitFor(async () =>
-    expect((await readdir(tmpdir())).filter((name) => /^forestay-mariadb-(?!server)/.test(name))).toEqual([]),
-  );
+  await expect.poll(() => readdir(temp)).toEqual([]);
 });

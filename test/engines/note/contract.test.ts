@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeEngine, type InstanceFixture } from '../../contract/engine-contract.ts';
-import { processesWith } from '../processes.ts';
+import { killProcessesWith } from '../processes.ts';
 import { createNoteEngine } from './engine.ts';
 
 const engine = createNoteEngine();
@@ -28,9 +28,7 @@ async function makeInstance(): Promise<InstanceFixture> {
     write: () => writeFile(file, 'more', { flag: 'a' }),
     startWriting: async () => ({ stop: async () => {} }),
     isConsistent: async () => true,
-    killSource: async () => {
-      for (const { pid } of processesWith(file)) process.kill(pid, 'SIGKILL');
-    },
+    killSource: () => killProcessesWith(file),
     remains: async () => (await readdir(folder)).filter((name) => name.includes('.staged-')),
     close: () => rm(folder, { recursive: true }),
   };

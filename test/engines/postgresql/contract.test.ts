@@ -3,7 +3,7 @@ import { inject } from 'vitest';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import { describeEngine } from '../../contract/engine-contract.ts';
 import { orWhyNot } from '../../storage/filesystem/tmpfs.ts';
-import { processesWith } from '../processes.ts';
+import { killProcessesWith } from '../processes.ts';
 import { fullPostgres, makePostgresInstance } from './instance.ts';
 
 const adminUrl = inject('postgresUrl');
@@ -41,10 +41,13 @@ describeEngine('PostgreSQL with parallel jobs', {
       ...instance,
       connection: inParallel(instance.connection),
       wrong: { connection: inParallel(instance.wrong.connection), secret: instance.wrong.secret },
-      // By the time there is something to read, the server has done its part.
-      killSource: async () => {
-        for (const { pid } of processesWith(`--directory=${tmpdir()}`)) process.kill(pid, 'SIGKILL');
+      // More than fits into all buffers between tar and who reads, so that tar is at work until everything is read.
+      fill: async (kind) => {
+        await instance.fill(kind);
+        if (kind === 'bulk') await instance.grow?.(8);
       },
+      // By the time there is something to read, the server has done its part.
+      killSource: () => killProcessesWith(`--directory=${tmpdir()}`),
     };
   },
   full: orWhyNot(() =>

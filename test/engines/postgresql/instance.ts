@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { chown, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
 import { mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
 import { type DatabaseFingerprint, databaseFingerprint } from '../../support/compare-databases.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
 import { clientConfig, runSql, withDatabase } from '../../support/postgres-client.ts';
 
 export type Rights = 'superuser' | 'owner' | 'no createdb';
@@ -128,26 +128,15 @@ export async function makePostgresInstance(
     startWriting: async () => {
       await asRole(`CREATE TABLE balance_a AS SELECT 1000 AS amount; CREATE TABLE balance_b AS SELECT 0 AS amount;
                     CREATE TABLE filler AS SELECT repeat(md5(g::text), 10) AS x FROM generate_series(1, 20000) g`);
-      let stopped = false;
-      let written = 0;
       const client = new pg.Client(clientConfig(roleUrl.href));
       await client.connect();
-      const writing = (async () => {
-        while (!stopped) {
-          await client.query(
+      return keepDoing(
+        () =>
+          client.query(
             'BEGIN; UPDATE balance_a SET amount = amount - 1; UPDATE balance_b SET amount = amount + 1; COMMIT',
-          );
-          written++;
-        }
-        await client.end();
-      })();
-      while (written === 0) await sleep(5);
-      return {
-        stop: async () => {
-          stopped = true;
-          await writing;
-        },
-      };
+          ),
+        () => client.end(),
+      );
     },
     isConsistent: async () => {
       const [row] = await asRole<{ sum: number }>(
@@ -156,8 +145,9 @@ export async function makePostgresInstance(
       return row?.sum === 1000;
     },
     killSource: async () => {
-      await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'forestay%'
-                   AND datname = current_database() AND pid <> pg_backend_pid()`);
+      const ended = await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name LIKE 'forestay%' AND datname = current_database() AND pid <> pg_backend_pid()`);
+      if (ended.length === 0) throw new Error('The backup has no session any more');
     },
     remains: async () => {
       const rows = await admin<{ what: string }>(

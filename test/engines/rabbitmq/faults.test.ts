@@ -148,22 +148,41 @@ describe('a broker that', () => {
   });
 
   test('never rests is not backed up as if it were of one moment', async () => {
+    const hasty = createRabbitmqEngine({ settleMs: 300 });
     let turn = 0;
     const port = await startFake({
       '/api/definitions': (response) =>
         response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: ++turn }] })),
     });
-    expect(await failureOf(takeBackup(engine, connectionTo(port)))).toMatchObject({ code: 'InstanceBusy' });
+    const startedAt = performance.now();
+    expect(await failureOf(takeBackup(hasty, connectionTo(port)))).toMatchObject({ code: 'InstanceBusy' });
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(300);
+    expect(turn).toBeGreaterThan(2);
   });
 
   test('rests after a while is backed up as it is then', async () => {
     let turn = 0;
     const port = await startFake({
       '/api/definitions': (response) =>
-        response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: Math.min(++turn, 5) }] })),
+        response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: Math.min(++turn, 11) }] })),
     });
     const { bytes } = await takeBackup(engine, connectionTo(port));
-    expect(JSON.parse(bytes.toString()).global_parameters).toEqual([{ name: 'turn', value: 5 }]);
+    expect(JSON.parse(bytes.toString()).global_parameters).toEqual([{ name: 'turn', value: 11 }]);
+  });
+
+  test('never rests is left alone at once by a backup that is canceled', async () => {
+    let turn = 0;
+    const canceled = new AbortController();
+    const port = await startFake({
+      '/api/definitions': (response) => {
+        if (++turn === 6) canceled.abort();
+        response.end(JSON.stringify({ global_parameters: [{ name: 'turn', value: turn }] }));
+      },
+    });
+    await expect(engine.backUp(connectionTo(port), canceled.signal)).rejects.toMatchObject({
+      code: 'Canceled',
+    });
+    expect(turn).toBe(6);
   });
 
   test('goes down while it is backed up fails the backup at its end', async () => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRabbitmqEngine } from '../../../src/engines/rabbitmq/engine.ts';
 import type { InstanceFixture } from '../../contract/engine-contract.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
 import { at, definitionLines, isOurs, type Management, manage } from '../../support/rabbitmq-management.ts';
 import type { RabbitmqServer } from '../../support/rabbitmq-server.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
@@ -215,25 +216,20 @@ function parameter(vhost: string, component: string, name: string, value: object
 
 /** At every moment there is an exchange of the name of each queue; the names change all the time. */
 async function startWriting(management: Management, vhost: string): Promise<{ stop(): Promise<void> }> {
-  let stopped = false;
-  let turn = 0;
-  const writing = (async () => {
-    while (!stopped) {
-      turn++;
-      const name = at(vhost, `turn ${turn}`);
-      await management.call('PUT', `exchanges/${name}`, { type: 'fanout', durable: true });
-      await management.call('PUT', `queues/${name}`, { durable: true });
-      const old = at(vhost, `turn ${turn - 3}`);
-      if (turn > 3) await management.call('DELETE', `queues/${old}`);
-      if (turn > 3) await management.call('DELETE', `exchanges/${old}`);
-      await sleep(120);
-    }
-  })();
-  while (turn < 4) await sleep(5);
-  return {
-    stop: async () => {
-      stopped = true;
-      await writing;
-    },
+  const change = async (turn: number) => {
+    const name = at(vhost, `turn ${turn}`);
+    await management.call('PUT', `exchanges/${name}`, { type: 'fanout', durable: true });
+    await management.call('PUT', `queues/${name}`, { durable: true });
+    const old = at(vhost, `turn ${turn - 3}`);
+    if (turn > 3) await management.call('DELETE', `queues/${old}`);
+    if (turn > 3) await management.call('DELETE', `exchanges/${old}`);
   };
+  for (const turn of [1, 2, 3]) await change(turn);
+  return keepDoing(async (turn) => {
+    await change(turn + 3);
+    // A backup asks this twice, and for more each time: the slower the answer comes, the longer it must find the broker at rest.
+    const askedAt = performance.now();
+    await management.call('GET', 'definitions');
+    await sleep(Math.max(120, 8 * (performance.now() - askedAt)));
+  });
 }

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../../src/core/instance.ts';
 import { createRedisEngine } from '../../../src/engines/redis/engine.ts';
 import { markerKey } from '../../../src/engines/redis/marker.ts';
 import type { Reply } from '../../../src/engines/redis/resp.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
 import type { RedisServer } from '../../support/redis-server.ts';
 import { fillHostile } from './hostile.ts';
 
@@ -46,7 +46,8 @@ export async function makeRedisInstance(
       return Number(String(a)) + Number(String(b)) === 1000;
     },
     killSource: async () => {
-      await server.run('CLIENT', 'KILL', 'TYPE', 'replica');
+      if ((await server.run('CLIENT', 'KILL', 'TYPE', 'replica')) === 0)
+        throw new Error('The backup has no session any more');
     },
     remains: () => remains(server),
     close: async () => {
@@ -160,27 +161,14 @@ async function fillBulk(server: RedisServer): Promise<void> {
 async function startWriting(server: RedisServer): Promise<{ stop(): Promise<void> }> {
   await fillBulk(server);
   await server.run('MSET', 'balance:a', '1000', 'balance:b', '0');
-  let stopped = false;
-  let written = 0;
-  const writing = (async () => {
-    while (!stopped) {
-      // Their replies come in order, so awaiting the last is enough.
-      await Promise.all([
-        server.run('MULTI'),
-        server.run('DECR', 'balance:a'),
-        server.run('INCR', 'balance:b'),
-        server.run('EXEC'),
-      ]);
-      written++;
-    }
-  })();
-  while (written === 0) await sleep(5);
-  return {
-    stop: async () => {
-      stopped = true;
-      await writing;
-    },
-  };
+  return keepDoing(() =>
+    Promise.all([
+      server.run('MULTI'),
+      server.run('DECR', 'balance:a'),
+      server.run('INCR', 'balance:b'),
+      server.run('EXEC'),
+    ]),
+  );
 }
 
 async function remains(server: RedisServer): Promise<string[]> {

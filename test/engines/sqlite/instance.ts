@@ -9,7 +9,8 @@ import type { Connection } from '../../../src/core/instance.ts';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { type FullInstance, type InstanceFixture, takeBackup } from '../../contract/engine-contract.ts';
 import { leaveRoom, mountTmpfs } from '../../storage/filesystem/tmpfs.ts';
-import { processesWith } from '../processes.ts';
+import { keepDoing } from '../../support/keep-doing.ts';
+import { killProcessesWith, processesWith } from '../processes.ts';
 
 const run = promisify(execFile);
 
@@ -61,27 +62,14 @@ export async function makeSqlite(
       program.exec(
         'CREATE TABLE one (amount); INSERT INTO one VALUES (1000); CREATE TABLE two (amount); INSERT INTO two VALUES (0)',
       );
-      let stopped = false;
-      const writing = (async () => {
-        while (!stopped) {
-          program.exec(
-            'BEGIN; UPDATE one SET amount = amount - 1; UPDATE two SET amount = amount + 1; COMMIT',
-          );
-          await turn();
-        }
-      })();
-      return {
-        stop: async () => {
-          stopped = true;
-          await writing;
-        },
-      };
+      return keepDoing(() => {
+        program.exec('BEGIN; UPDATE one SET amount = amount - 1; UPDATE two SET amount = amount + 1; COMMIT');
+        return turn();
+      });
     },
     isConsistent: async () =>
       (await sqlite3('SELECT one.amount + two.amount FROM one, two')).trim() === '1000',
-    killSource: async () => {
-      for (const { pid } of processesWith(database)) process.kill(pid, 'SIGKILL');
-    },
+    killSource: () => killProcessesWith(database),
     remains: async () => [
       ...processesWith(database).map(({ args }) => `process ${args}`),
       ...(await readdir(folder)).filter(

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { storeError } from '../../../src/storage/filesystem/errors.ts';
 import { prepareFilesystemStore } from '../../../src/storage/filesystem/prepare.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
@@ -124,7 +124,7 @@ describe.skipIf(noTmpfs)(`a directory store on a file system of its own${noTmpfs
     const source = interrupted(() => disk.unmount());
     await expect(temp.store.put('a/b', source, { signal: never })).rejects.toMatchObject(unavailable);
     expect(await readdir(disk.mountPoint)).toEqual([]);
-    await vi.waitFor(async () => expect(await openFilesBelow(disk.mountPoint)).toEqual([]));
+    await expect.poll(() => openFilesBelow(disk.mountPoint)).toEqual([]);
   });
 
   it('whose id is remembered is not set up anew on the bare mount point', async () => {
