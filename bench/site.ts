@@ -6,6 +6,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { youngGenerationOption } from '../src/young-generation.ts';
 import { type Bench, urlOf } from './bench.ts';
 import { timeProgram } from './process.ts';
 
@@ -73,7 +74,7 @@ export async function prepareSite(
 /** Starts the service; disposing of it stops the service and leaves the state. */
 export async function serveSite(bench: Bench, state: SiteState): Promise<Site> {
   const log = openSync(state.log, 'a');
-  const child = spawn(process.execPath, [main, '--json', 'serve'], {
+  const child = spawn(process.execPath, [youngGenerationOption, main, '--json', 'serve'], {
     stdio: ['ignore', 'pipe', log],
     env: { PATH: process.env.PATH ?? '', ...state.env },
   });

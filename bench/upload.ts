@@ -1,5 +1,6 @@
 /** `node bench/upload.ts STORE KEY < file`: puts what comes in into a store, as a process of its own. */
 import { type FileHandle, open as openFile } from 'node:fs/promises';
+import { stageBuffer } from '../src/pipeline/join-streams.ts';
 import { handOver } from '../src/pipeline/release.ts';
 import { prepareFilesystemStore } from '../src/storage/filesystem/prepare.ts';
 import { createFilesystemStore } from '../src/storage/filesystem/store.ts';
@@ -20,10 +21,10 @@ async function open(): Promise<ObjectStore> {
   return createFilesystemStore({ root });
 }
 
-/** As the pipeline of a backup passes them on: of 1 MiB, each in memory of its own. */
+/** As the pipeline of a backup passes them on: as large, and each in memory of its own. */
 async function* pieces(file: FileHandle): AsyncGenerator<Buffer> {
   for (;;) {
-    const { buffer, bytesRead } = await file.read({ buffer: Buffer.allocUnsafeSlow(1024 * 1024) });
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.allocUnsafeSlow(stageBuffer) });
     if (bytesRead === 0) return;
     yield handOver(buffer.subarray(0, bytesRead));
   }

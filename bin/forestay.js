@@ -1,7 +1,7 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 /**
  * Plain JavaScript, so that a Node of any age can read it: runs src/main.ts, with the Node that comes along where the one
- * that runs this is too old.
+ * that runs this is too old. The option is explained in src/young-generation.ts.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -13,7 +13,9 @@ const ownNode = fileURLToPath(new URL('../node_modules/node/bin/node', import.me
 if (Number(process.versions.node.split('.')[0]) >= 24) {
   await import(new URL('../src/main.ts', import.meta.url).href);
 } else if (existsSync(ownNode)) {
-  const child = spawn(ownNode, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(ownNode, ['--max-semi-space-size=8', main, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  });
   // The child stops in order; this process has only to outlive it. The terminal sends it SIGINT itself.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));

@@ -13,7 +13,7 @@ if (Number(process.versions.node.split('.')[0]) < oldest) {
   process.exitCode = 1;
 } else {
   const { keepCompiledCode } = await import('./compiled-code.ts');
-  keepCompiledCode();
+  keepCompiledCode(process.argv.slice(2));
   const { holdSmall } = await import('./young-generation.ts');
   holdSmall();
   const { runProcess } = await import('./cli/process.ts');

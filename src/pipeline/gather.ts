@@ -3,8 +3,8 @@ import { stageBuffer } from './join-streams.ts';
 import { handOver, release } from './release.ts';
 
 /**
- * A stage that makes pieces of 1 MiB out of the small ones that pipes deliver, and passes on those that are, because every piece costs the compressor
- * a round trip to another thread (measured: twice the throughput). `onBytes` sees every piece that comes in.
+ * A stage that makes larger pieces out of the small ones that pipes deliver, because every piece costs the compressor a round
+ * trip to another thread (measured: twice the throughput). `onBytes` sees every piece that comes in.
  */
 export function gather(onBytes: (bytes: Buffer) => void, size = stageBuffer): Transform {
   let block = Buffer.allocUnsafe(size);
@@ -13,7 +13,7 @@ export function gather(onBytes: (bytes: Buffer) => void, size = stageBuffer): Tr
     highWaterMark: size,
     transform(bytes: Buffer, _encoding, callback) {
       onBytes(bytes);
-      if (filled === 0 && bytes.length === size) return callback(null, bytes);
+      if (filled === 0 && bytes.length >= size) return callback(null, bytes);
       for (let at = 0; at < bytes.length; ) {
         const copied = bytes.copy(block, filled, at);
         at += copied;

@@ -1,8 +1,11 @@
 import { pipeline, Readable, Transform } from 'node:stream';
 import { onAbort } from './abort.ts';
 
-/** Bytes a stage may hold before it makes the one before it wait: enough to keep all stages busy at once. */
-export const stageBuffer = 1024 * 1024;
+/**
+ * Bytes a stage may hold before it makes the one before it wait: enough to keep all stages busy at once. Twice as many are no
+ * faster, and cost 30 MB when eight backups are made at once.
+ */
+export const stageBuffer = 512 * 1024;
 
 export interface JoinOptions {
   readonly signal?: AbortSignal;

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { youngGenerationOption } from '../../src/young-generation.ts';
 import { run } from './run.ts';
 
 const launcher = path.join(import.meta.dirname, '../../bin/forestay.js');
@@ -24,6 +26,15 @@ test('the launcher runs the executable, with its arguments and its exit code', a
     code: 0,
     stdout: expect.stringContaining('serve'),
   });
+});
+
+test('npm start and the launcher bound the space for new objects, which memory is measured with', async () => {
+  const { scripts } = JSON.parse(
+    await readFile(path.join(import.meta.dirname, '../../package.json'), 'utf8'),
+  );
+  expect(scripts.start).toBe(`node ${youngGenerationOption} src/main.ts serve`);
+  const [shebang] = (await readFile(launcher, 'utf8')).split('\n');
+  expect(shebang).toBe(`#!/usr/bin/env -S node ${youngGenerationOption}`);
 });
 
 test('the client commands load nothing of the service', async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { youngGenerationOption } from '../../src/young-generation.ts';
 import { copyDatabaseTemplate } from './database-template.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/main.ts');
@@ -50,7 +51,7 @@ export function spawnSiteProcess({ dataDir, env, args = ['serve'] }: SiteProcess
   ready: Promise<SiteProcess>;
 } {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [youngGenerationOption, main, ...args], {
     cwd: tmpdir(),
     env: {
       PATH: process.env.PATH ?? '',
