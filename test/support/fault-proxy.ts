@@ -108,6 +108,8 @@ async function handle(
     return;
   }
   const onward = forward();
+  // After its answer, too: a server may answer before it has read everything, and hang up.
+  onward.on('error', () => {});
   outgoing.on('close', () => onward.destroy());
   if (fault?.kind === 'cut-request') return cutRequest(incoming, onward, fault.bytes);
   incoming.pipe(onward);
@@ -143,7 +145,6 @@ async function handle(
 }
 
 async function cutRequest(incoming: IncomingMessage, onward: ClientRequest, bytes: number): Promise<void> {
-  onward.on('error', () => {});
   let left = bytes;
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     if (left > 0) onward.write(chunk.subarray(0, left));
