@@ -43,6 +43,12 @@ export async function startSiteProcess(options: SiteProcessOptions): Promise<Sit
   return spawnSiteProcess(options).ready;
 }
 
+/** Services do without, but a run of the tests starts many of them. */
+function compileCache(): Record<string, string> {
+  const { XDG_CACHE_HOME } = process.env;
+  return XDG_CACHE_HOME === undefined ? {} : { NODE_COMPILE_CACHE: path.join(XDG_CACHE_HOME, 'node') };
+}
+
 /** The same for who wants to do something to it while it starts. `ready` never settles when it is killed first. */
 export function spawnSiteProcess({ dataDir, env, args = ['serve'] }: SiteProcessOptions): {
   child: ChildProcess;
@@ -56,7 +62,7 @@ export function spawnSiteProcess({ dataDir, env, args = ['serve'] }: SiteProcess
     env: {
       PATH: process.env.PATH ?? '',
       TMPDIR: tmpdir(),
-      XDG_CACHE_HOME: process.env.XDG_CACHE_HOME ?? '',
+      ...compileCache(),
       FORESTAY_DATA_DIR: dataDir,
       FORESTAY_LISTEN: '127.0.0.1:0',
       ...env,
