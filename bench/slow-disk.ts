@@ -15,12 +15,12 @@ export async function limitReads(folder: string, bytesPerSecond: number): Promis
   const isV1 = existsSync(blkio);
   const parent = isV1 ? blkio : root;
   const group = join(parent, `forestay-bench-${process.pid}`);
-  const device = await diskOf(folder);
-  const rule = isV1
-    ? { file: 'blkio.throttle.read_bps_device', text: `${device} ${bytesPerSecond}` }
-    : { file: 'io.max', text: `${device} rbps=${bytesPerSecond}` };
   const before = join(parent, (await currentGroup(isV1)) ?? '', 'cgroup.procs');
   try {
+    const device = await diskOf(folder);
+    const rule = isV1
+      ? { file: 'blkio.throttle.read_bps_device', text: `${device} ${bytesPerSecond}` }
+      : { file: 'io.max', text: `${device} rbps=${bytesPerSecond}` };
     await mkdir(group);
     await writeFile(join(group, rule.file), rule.text);
     await writeFile(join(group, 'cgroup.procs'), `${process.pid}`);
@@ -47,7 +47,8 @@ async function diskOf(folder: string): Promise<string> {
   const major = (dev >> 8) & 0xfff;
   const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
   const device = `/sys/dev/block/${major}:${minor}`;
-  const disk = existsSync(join(device, 'partition')) ? join(device, '..', 'dev') : join(device, 'dev');
+  // It is a symbolic link: `..` is the folder above where it leads to.
+  const disk = existsSync(`${device}/partition`) ? `${device}/../dev` : `${device}/dev`;
   return (await readFile(disk, 'utf8')).trim();
 }
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=8
+#!/usr/bin/env node
 /**
  * Plain JavaScript, so that a Node of any age can read it: runs src/main.ts, with the Node that comes along where the one
  * that runs this is too old. The option is explained in src/young-generation.ts.

@@ -5,6 +5,8 @@ import type { Surroundings } from './surroundings.ts';
 
 /** npm hands on the signal that the terminal has sent to its child already: what follows this fast is the same one. */
 const sameSignalMs = 500;
+/** Milliseconds that the process may stay after its command has ended by a signal. */
+const lingerMs = 2_000;
 
 /** Runs one command as this process: signals come in as one AbortSignal, the result goes out as the exit code. */
 export async function runProcess(
@@ -15,6 +17,8 @@ export async function runProcess(
   quitWhenNobodyReads();
   try {
     process.exitCode = await runCommandLine(args, { signal, openSite });
+    // What was asked to stop and has stopped must not stay for a connection that nobody ended.
+    if (signal.aborted) setTimeout(() => process.exit(), lingerMs).unref();
   } finally {
     release();
   }

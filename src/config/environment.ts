@@ -9,8 +9,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const readByLibraries = /^(AWS_\w+|AZURE_STORAGE_\w+|(https?|no|all)_proxy)$/i;
 
 /**
- * The only reader of `process.env`: `process.env` over a `.env` file in the working folder. An empty variable counts as unset. What libraries read by themselves is
- * put from the file into `process.env`, so that the file is the same for all.
+ * The settings: `process.env` over a `.env` file in the working folder. An empty variable counts as unset. What libraries
+ * read by themselves is put from the file into `process.env`, so that the file is the same for all.
  */
 export async function readEnvironment(): Promise<Environment> {
   const file = await readFile('.env', 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -23,7 +23,7 @@ export async function takeAway(
   }
 }
 
-/** How long tar of an attempt that is given up may go on writing into what is being removed. */
+/** How long a program of an attempt that is given up may go on writing into what is being removed. */
 const patienceMs = 10_000;
 
 /**

@@ -3,7 +3,7 @@ import type { App } from './context.ts';
 
 /**
  * Makes `close()` also end connections on which no request has come yet: browsers and HTTP clients open some in advance, and
- * checks of ports do. Node's own `closeIdleConnections()` leaves those until their headers are late, which is a minute.
+ * checks of ports do. Node's own `closeIdleConnections()` leaves those for as long as the client wants.
  */
 export function endUnusedConnections(app: App): void {
   const unused = new Set<Socket>();

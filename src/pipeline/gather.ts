@@ -13,7 +13,9 @@ export function gather(onBytes: (bytes: Buffer) => void, size = stageBuffer): Tr
     highWaterMark: size,
     transform(bytes: Buffer, _encoding, callback) {
       onBytes(bytes);
-      if (filled === 0 && bytes.length >= size) return callback(null, bytes);
+      // A part of larger memory goes when the last part of it is released, which may be before the next stage looks at this one.
+      const isWhole = bytes.length === bytes.buffer.byteLength;
+      if (filled === 0 && bytes.length >= size && isWhole) return callback(null, bytes);
       for (let at = 0; at < bytes.length; ) {
         const copied = bytes.copy(block, filled, at);
         at += copied;

@@ -24,8 +24,9 @@ export function writeBack(folder: string, signal: AbortSignal, onFailure: (error
   const syncEarly = () => {
     owed = 0;
     isSyncing = true;
-    earlier = Promise.all([earlier, sync()])
-      .then(() => {})
+    const before = earlier;
+    earlier = sync()
+      .finally(() => before)
       .finally(() => {
         isSyncing = false;
       });

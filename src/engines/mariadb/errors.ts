@@ -114,7 +114,7 @@ function byNumber(errno: number): Meaning | undefined {
 
 /** What the server's machine said: errno 28 (no space left) and 122 (quota), in errors of any number: 1030, 1005, 1026, 3 … */
 function bySystem(text: string): Meaning | undefined {
-  if (/(?:Got error|errno:|Errcode:) (?:28|122)\b/.test(text)) return full;
+  if (/(?:Got error|errno:|Errcode:) (?:28\b|122 "Disk quota)/.test(text)) return full;
   return /^(?:\(conn:[^)]*\) )?Got error 1 .*during COMMIT/.test(text) ? notWritten : undefined;
 }
 

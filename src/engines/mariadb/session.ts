@@ -102,7 +102,12 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
     });
     driver.on('error', () => {});
     const session = sessionOf(driver, socket, { target, useTls, ...options });
-    for (const setting of settings) await session.query(setting);
+    try {
+      for (const setting of settings) await session.query(setting);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
     return session;
   } catch (error) {
     socket.destroy();

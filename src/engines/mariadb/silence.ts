@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { errorNumber } from './errors.ts';
 
 /** How long a server may be silent before it is taken to hang, in milliseconds. */
 export const usualSilenceMs = 15 * 60 * 1000;
@@ -20,7 +21,7 @@ export function watchSilence(
     const now = movement(socket);
     const patience = AbortSignal.any([ended.signal, AbortSignal.timeout(Math.min(askMs, silenceMs))]);
     const ask = () => withAnother(patience, (session) => isAtWork(session, sessionId));
-    const alive = now !== moved || (await ask().catch(() => false));
+    const alive = now !== moved || (await ask().catch(isRefusal));
     moved = now;
     if (ended.signal.aborted) return;
     if (alive) timer = setTimeout(look, silenceMs);
@@ -32,6 +33,13 @@ export function watchSilence(
     ended.abort();
   };
 }
+
+/** A server that lets nobody else in just now has answered, too. */
+function isRefusal(error: unknown): boolean {
+  return [error, (error as Error).cause].some((each) => tooMany.has(errorNumber(each) ?? 0));
+}
+/** ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED. */
+const tooMany: ReadonlySet<number> = new Set([1040, 1203, 1226]);
 
 interface Watched {
   /** What carries the session. */

@@ -21,7 +21,7 @@ export class CommandPipe {
     this.#session = session;
   }
 
-  /** Bytes of encoded commands; `add` with the last of a command's says that a reply is due. */
+  /** Bytes of encoded commands; `replyDue` says where one ends. */
   write(bytes: Uint8Array): void {
     this.written += bytes.length;
     let rest = bytes;

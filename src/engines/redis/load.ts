@@ -113,9 +113,9 @@ export class Loader {
   #pass(bytes: Buffer): void {
     if (!this.#key) return;
     const part = bytes.subarray(this.#valueAt);
+    this.#name = Buffer.from(this.#name);
     // What is passed on at once is copied there; the rest outlives the bytes at hand.
     this.#take(this.#way === 'stream' || this.#way === 'skip' ? part : Buffer.from(part));
-    this.#name = Buffer.from(this.#name);
     this.#valueAt = 0;
   }
 

@@ -32,7 +32,7 @@ export function syncEarly(root: string, handle: FileHandle, onFailure: (error: u
         isSyncing = false;
       });
       now.catch(onFailure);
-      syncing = earlier.then(() => now);
+      syncing = now.finally(() => earlier);
       syncing.catch(() => {});
     },
     settled: () => syncing,
