@@ -34,10 +34,10 @@ async function start(bench: Bench): Promise<RivalServer> {
     fill: (bytes) => fill(folder, bytes, signal),
     async settle() {
       await rm(restored, { recursive: true, force: true });
-      // Writes back what is not on the disk yet, and takes the file out of the page cache.
+      // Writes back what is not on the disk yet, and takes it out of the page cache: the folder, the archive, the store.
       await run(
-        'sync -f "$1"; find "$1" -type f -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none ";"',
-        folder,
+        'sync -f "$1"; find "$1" -type f -size +1M -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none ";"',
+        bench.folder,
       );
     },
     backUp: () => run('tar --create --file=- --directory="$1" . | cat > /dev/null', folder),
