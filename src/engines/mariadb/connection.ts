@@ -1,14 +1,19 @@
-import { isIP } from 'node:net';
 import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
-import { ForestayError } from '../../core/errors.ts';
 import type { Connection } from '../../core/instance.ts';
+import {
+  addressIn,
+  checkHost,
+  checkPem,
+  decoded,
+  pem,
+  readFields,
+  readUrl,
+  refuse,
+} from '../server-connection.ts';
 
 /** What may be said about a connection. Everything else is refused. */
 export const sslModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof sslModes)[number];
-
-const pem = (what: string) => Type.String({ title: what, format: 'textarea', maxLength: 1024 * 1024 });
 
 export const connectionSchema = Type.Object(
   {
@@ -74,14 +79,8 @@ export function parseConnection(input: unknown): Connection {
 
 /** The same with its type, for connections that were parsed before. */
 export function readTarget(input: unknown): Target {
-  const fields = { ...checked(input) };
-  const fromUrl = fields.url === undefined ? {} : parseUrl(fields.url);
-  delete fields.url;
-  for (const name of Object.keys(fromUrl)) {
-    if (name in fields) refuse(`The connection gives ${name} twice: in the URL and as a field.`);
-  }
-  const given: ConnectionInput = { ...fields, ...fromUrl };
-  const host = checkHost(given.host ?? refuse('The connection lacks a host.'));
+  const given = readFields(connectionSchema, input, parseUrl);
+  const host = checkHost(given.host);
   const database = checkName('database', given.database ?? refuse('The connection lacks a database.'));
   const username = checkName('username', given.username ?? refuse('The connection lacks a username.'));
   const password = given.password ?? '';
@@ -97,10 +96,7 @@ export function readTarget(input: unknown): Target {
   if ((given.sslcert === undefined) !== (given.sslkey === undefined))
     refuse('sslcert and sslkey belong together.');
   const { sslrootcert, sslcert, sslkey } = given;
-  for (const [name, text] of Object.entries({ sslrootcert, sslcert, sslkey })) {
-    if (text !== undefined && !text.includes('-----BEGIN '))
-      refuse(`${name} must be PEM text, not the name of a file.`);
-  }
+  checkPem({ sslrootcert, sslcert, sslkey });
   return {
     host,
     port: given.port ?? 3306,
@@ -113,42 +109,11 @@ export function readTarget(input: unknown): Target {
   };
 }
 
-function checked(input: unknown): ConnectionInput {
-  if (typeof input === 'string') return { url: input };
-  if (Value.Check(connectionSchema, input)) return input;
-  if (input === null || typeof input !== 'object') return refuse('The connection must be an object.');
-  const known = Object.keys(connectionSchema.properties);
-  const unknown = Object.keys(input).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    return refuse(
-      `The connection has no field ${JSON.stringify(unknown)}.`,
-      `Its fields are: ${known.join(', ')}.`,
-    );
-  }
-  // Never the value: the field may be the password.
-  const [first] = Value.Errors(connectionSchema, input);
-  const field = first?.instancePath.split('/')[1] ?? 'connection';
-  const allowed = field === 'sslmode' ? `one of ${sslModes.join(', ')}` : (first?.message ?? 'valid');
-  return refuse(`The field ${field} of the connection is wrong: ${allowed}.`);
-}
-
 function parseUrl(text: string): Partial<ConnectionInput> {
   if (!/^(mariadb|mysql):\/\//i.test(text)) refuse('The url must start with mariadb:// or mysql://.');
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    return refuse(
-      'The url is not readable.',
-      'Characters such as @ : / ? # % in names and passwords are written %40 %3A %2F %3F %23 %25.',
-    );
-  }
-  const result: Record<string, unknown> = {};
+  const url = readUrl(text);
   if (url.hash !== '') refuse('The url must not contain #; in a password it is written %23.');
-  if (url.hostname !== '') result.host = decoded('host', url.hostname.replace(/^\[(.*)\]$/, '$1'));
-  if (url.port !== '') result.port = Number(url.port);
-  if (url.username !== '') result.username = decoded('username', url.username);
-  if (url.password !== '') result.password = decoded('password', url.password);
+  const result: Record<string, unknown> = { ...addressIn(url) };
   if (url.pathname.length > 1) result.database = decoded('database', url.pathname.slice(1));
   for (const [name, value] of url.searchParams) {
     if (name !== 'sslmode') {
@@ -163,32 +128,6 @@ function parseUrl(text: string): Partial<ConnectionInput> {
     result.sslmode = value;
   }
   return result;
-}
-
-function decoded(name: string, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return refuse(`The ${name} in the url is not readable: % must be written %25.`);
-  }
-}
-
-/**
- * One host over TCP. A path would be a socket in the file system of the *worker*, where the worker's own operating system
- * user may be trusted without a password; commas would be several hosts, of which dump and restore might meet different ones.
- */
-function checkHost(host: string): string {
-  if (host.startsWith('/') || host.startsWith('@')) {
-    refuse(
-      'The host must be a name or an address, not a socket.',
-      'Connect over TCP, for example to localhost.',
-    );
-  }
-  if (host.includes(',')) refuse('The connection names several hosts; only one is possible.');
-  if (isIP(host) === 0 && !/^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?$/.test(host)) {
-    refuse('The host is neither a host name nor an IP address.');
-  }
-  return host;
 }
 
 const systemSchemas: ReadonlySet<string> = new Set([
@@ -207,8 +146,4 @@ function checkName(field: string, name: string): string {
     refuse('The database must not be one that belongs to the server itself.');
   if (field === 'database' && name.endsWith(' ')) refuse('The name of a database cannot end with a space.');
   return name;
-}
-
-function refuse(message: string, hint?: string): never {
-  throw new ForestayError('BadRequest', message, hint === undefined ? {} : { hint });
 }
