@@ -3,6 +3,11 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
+/** A script of bash, which ends at the first failure of any of its programs; otherwise as `timeProgram`. */
+export function runScript(script: string, options: RunOptions): Promise<number> {
+  return timeProgram('bash', ['-e', '-o', 'pipefail', '-c', script], options);
+}
+
 export interface RunOptions {
   readonly signal: AbortSignal;
   readonly env?: Readonly<Record<string, string>>;

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import type { Dataset } from './dataset.ts';
-import { timeProgram } from './process.ts';
+import { runScript, timeProgram } from './process.ts';
 
 /** What Forestay is measured against: the same work with PostgreSQL's own programs. All resolve with seconds. */
 
@@ -22,7 +22,7 @@ export function upstreamBackup({ binDir, signal }: Bench, { url }: Dataset, file
   const script =
     '"$PG_DUMP" -d "$URL" | gzip | openssl enc -aes256 -md md5 -pass env:KEY > "$FILE" 2> /dev/null';
   const env = { PG_DUMP: join(binDir, 'pg_dump'), URL: url, FILE: file, KEY: 'a passphrase' };
-  return timeProgram('bash', ['-o', 'pipefail', '-c', script], { signal, env });
+  return runScript(script, { signal, env });
 }
 
 /** `pg_restore` from a file into a database that is there and empty. */

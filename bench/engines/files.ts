@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bench } from '../bench.ts';
-import { timeProgram } from '../process.ts';
+import { runScript } from '../process.ts';
 import type { EngineRival, RivalServer } from './rival.ts';
 
 /**
@@ -26,25 +26,24 @@ async function start(bench: Bench): Promise<RivalServer> {
   const folder = join(root, 'uploads');
   const restored = join(root, 'restored');
   await mkdir(folder);
-  const run = async (script: string, ...args: string[]) => {
-    await timeProgram('bash', ['-e', '-o', 'pipefail', '-c', script, 'bash', ...args], { signal });
-  };
   return {
     connection: { path: folder },
     fill: (bytes) => fill(folder, bytes, signal),
     async settle() {
       await rm(restored, { recursive: true, force: true });
       // Writes back what is not on the disk yet, and takes it out of the page cache: the folder, the archive, the store.
-      await run(
-        'sync -f "$1"; find "$1" -type f -size +1M -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none ";"',
-        bench.folder,
+      await runScript(
+        'sync -f "$FOLDER"; find "$FOLDER" -type f -size +1M -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none ";"',
+        { signal, env: { FOLDER: bench.folder } },
       );
     },
-    backUp: () => run('tar --create --file=- --directory="$1" . | cat > /dev/null', folder),
-    save: (file) => run('tar --create --file="$2" --directory="$1" .', folder, file),
-    // A restore that is not on the disk is none: Forestay's ends with the same sync.
-    restore: (file) =>
-      run('mkdir "$1"; tar --extract --file="$2" --directory="$1"; sync -f "$1"', restored, file),
+    tool: {
+      env: { FOLDER: folder, RESTORED: restored },
+      dump: 'tar --create --file=- --directory="$FOLDER" .',
+      nowhere: '| cat > /dev/null',
+      // A restore that is not on the disk is none: Forestay's ends with the same sync.
+      load: 'mkdir "$RESTORED"; tar --extract --file=- --directory="$RESTORED"; sync -f "$RESTORED"',
+    },
     [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
   };
 }

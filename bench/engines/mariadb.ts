@@ -1,6 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
 import { runMariadb } from '../../test/support/mariadb-client.ts';
 import { type MariadbServer, startMariadbServer } from '../../test/support/mariadb-server.ts';
 import type { Bench } from '../bench.ts';
@@ -35,7 +32,7 @@ async function start(bench: Bench): Promise<RivalServer> {
   await sql(`CREATE DATABASE ${database}; CREATE USER ${user}@'%' IDENTIFIED BY '${password}';
     GRANT ALL PRIVILEGES ON ${database}.* TO ${user}@'%'; GRANT ALL PRIVILEGES ON ${restored}.* TO ${user}@'%';
     GRANT ALL PRIVILEGES ON \`forestay\\_%\`.* TO ${user}@'%'`);
-  const dump = ['mariadb-dump', '--single-transaction', '--hex-blob', database];
+  const address = '--no-defaults --host="$DB_HOST" --port="$DB_PORT" --user="$DB_USER"';
   return {
     connection: { host: server.host, port: server.port, database, username: user, password },
     fill: (bytes) => fill(bench, server, bytes),
@@ -46,41 +43,13 @@ async function start(bench: Bench): Promise<RivalServer> {
       for (const { name } of kept) await sql(`SET foreign_key_checks = 0; DROP DATABASE \`${name}\``);
       await sql(`DROP DATABASE IF EXISTS ${restored}; CREATE DATABASE ${restored}`);
     },
-    backUp: (signal) => run(server, dump, { signal, output: '/dev/null' }),
-    save: (file, signal) => run(server, dump, { signal, output: file }),
-    restore: (file, signal) =>
-      run(server, ['mariadb', restored], { signal, input: file, output: '/dev/null' }),
+    tool: {
+      env: { DB_HOST: server.host, DB_PORT: `${server.port}`, DB_USER: user, MYSQL_PWD: password },
+      dump: `mariadb-dump ${address} --single-transaction --hex-blob ${database}`,
+      load: `mariadb ${address} ${restored}`,
+    },
     [Symbol.asyncDispose]: () => server.stop(),
   };
-}
-
-/** Runs a client program to its end; throws with what it said when it fails. */
-async function run(
-  { host, port }: MariadbServer,
-  [command = '', ...args]: readonly string[],
-  { signal, input, output }: { signal: AbortSignal; input?: string; output: string },
-): Promise<void> {
-  const [from, to] = [openSync(input ?? '/dev/null', 'r'), openSync(output, 'w', 0o600)];
-  try {
-    const child = spawn(
-      command,
-      ['--no-defaults', `--host=${host}`, `--port=${port}`, `--user=${user}`, ...args],
-      {
-        stdio: [from, to, 'pipe'],
-        env: { PATH: process.env.PATH ?? '', LC_ALL: 'C', MYSQL_PWD: password },
-        signal,
-      },
-    );
-    let said = '';
-    child.stderr?.on('data', (bytes: Buffer) => {
-      said = (said + bytes).slice(-4000);
-    });
-    const [code, killedBy] = (await once(child, 'close')) as [number | null, string | null];
-    if (code !== 0) throw new Error(`${command} ended with ${killedBy ?? code}: ${said}`);
-  } finally {
-    closeSync(from);
-    closeSync(to);
-  }
 }
 
 /** Bytes of script of one order with its event, measured. */

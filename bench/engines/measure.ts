@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import type { Bench } from '../bench.ts';
 import { backUp, deleteBackup, register, restore, undoRestore } from '../client.ts';
 import { inFreshSite, memoryLimits, peakOf } from '../memory.ts';
+import { runScript } from '../process.ts';
 import { type Row, spread } from '../report.ts';
 import { inRounds, ratios } from '../rounds.ts';
 import { prepareSite, type Site, type SiteState, serveSite } from '../site.ts';
 import type { EngineRival, RivalServer } from './rival.ts';
+import { dumpInSteps, loadInSteps, sealInSteps, standardSteps } from './steps.ts';
 
 export interface EngineOptions {
   readonly rivals: readonly EngineRival[];
@@ -86,7 +88,7 @@ async function measureTimes(
 ): Promise<Row[]> {
   await using site = await serveSite(bench, instance.state);
   const race: Race = { bench, rival, site, rounds, ...instance };
-  return [await raceBackups(race), await raceRestores(race)];
+  return [...(await raceBackups(race)), ...(await raceRestores(race))];
 }
 
 interface Race extends Instance {
@@ -96,48 +98,70 @@ interface Race extends Instance {
   readonly rounds: number;
 }
 
-async function raceBackups(race: Race): Promise<Row> {
-  const { bench, rival, server, site, guid } = race;
+async function raceBackups(race: Race): Promise<Row[]> {
+  const { bench, server, site, guid } = race;
+  const { signal } = bench;
+  const { tool } = server;
+  const file = join(bench.folder, 'steps.sealed');
   const times = await inTurns(race, 'backup', {
-    tool: () => timed(() => server.backUp(bench.signal)),
+    tool: () => runScript(`{ ${tool.dump}; } ${tool.nowhere ?? '> /dev/null'}`, { signal, env: tool.env }),
     forestay: async () => {
-      const { claimToDone, body } = await backUp(site, guid, bench.signal);
+      const { claimToDone, body } = await backUp(site, guid, signal);
       await deleteBackup(site, guid, body.id);
       return claimToDone;
     },
+    steps: async () => {
+      const seconds = await dumpInSteps(tool, file, signal);
+      await rm(file);
+      return seconds;
+    },
   });
-  return {
-    what: `${rival.engine}: backup / ${rival.rivals.backup}`,
-    values: ratios(times.forestay, times.tool),
-    unit: 'x',
-    target: { atMost: rival.targets.backup },
-    figures: `claim to done ${spread(times.forestay, 's')}, its own tool ${spread(times.tool, 's')}`,
-  };
+  return rowsOf(race, 'backup', times, '');
 }
 
-async function raceRestores(race: Race): Promise<Row> {
+async function raceRestores(race: Race): Promise<Row[]> {
   const { bench, rival, server, site, guid } = race;
+  const { signal } = bench;
+  const { tool } = server;
   const file = join(bench.folder, `${rival.engine}.saved`);
-  await server.save(file, bench.signal);
-  const { body } = await backUp(site, guid, bench.signal);
+  if (server.save) await server.save(file, signal);
+  else await runScript(`{ ${tool.dump}; } > "$SAVED"`, { signal, env: { ...tool.env, SAVED: file } });
+  const sealed = await sealInSteps(file, signal);
+  const { body } = await backUp(site, guid, signal);
   const methods = new Set<string | null>();
   const times = await inTurns(race, 'restore', {
-    tool: () => timed(() => server.restore(file, bench.signal)),
+    tool: () => runScript(`{ ${tool.load}; } < "$SAVED"`, { signal, env: { ...tool.env, SAVED: file } }),
     forestay: async () => {
-      const done = await restore(site, guid, body.id, bench.signal);
+      const done = await restore(site, guid, body.id, signal);
       methods.add(done.body.method);
       await undoRestore(site, guid, done.body);
       return done.claimToDone;
     },
+    steps: () => loadInSteps(tool, sealed, signal),
   });
-  await rm(file, { recursive: true, force: true });
-  return {
-    what: `${rival.engine}: restore / ${rival.rivals.restore}`,
-    values: ratios(times.forestay, times.tool),
-    unit: 'x',
-    target: { atMost: rival.targets.restore },
-    figures: `${[...methods].join()}, claim to done ${spread(times.forestay, 's')}, its own tool ${spread(times.tool, 's')}`,
-  };
+  for (const path of [file, sealed]) await rm(path, { recursive: true, force: true });
+  return rowsOf(race, 'restore', times, `${[...methods].join()}, `);
+}
+
+type Times = Readonly<Record<'tool' | 'forestay' | 'steps', readonly number[]>>;
+
+function rowsOf({ rival }: Race, verb: 'backup' | 'restore', times: Times, method: string): Row[] {
+  return [
+    {
+      what: `${rival.engine}: ${verb} / ${rival.rivals[verb]}`,
+      values: ratios(times.forestay, times.tool),
+      unit: 'x',
+      target: { atMost: rival.targets[verb] },
+      figures: `${method}claim to done ${spread(times.forestay, 's')}, its own tool ${spread(times.tool, 's')}`,
+    },
+    {
+      what: `${rival.engine}: ${verb} / the same steps by standard programs`,
+      values: ratios(times.forestay, times.steps),
+      unit: 'x',
+      target: { atMost: 1 },
+      figures: `${standardSteps[verb]}: ${spread(times.steps, 's')}`,
+    },
+  ];
 }
 
 function inTurns<Name extends string>(
@@ -181,12 +205,6 @@ function memoryRows(
       figures: 'flat: it does not grow with the data',
     },
   ];
-}
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  const startedAt = performance.now();
-  await work();
-  return (performance.now() - startedAt) / 1000;
 }
 
 function megabytes(bytes: number): string {

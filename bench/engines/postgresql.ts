@@ -1,6 +1,5 @@
 import { type Bench, settle } from '../bench.ts';
 import { type Dataset, dropDatabase, dropReplaced, makeRows } from '../dataset.ts';
-import { dumpToFile, dumpToNowhere, restoreFile } from '../rivals.ts';
 import type { EngineRival, RivalServer } from './rival.ts';
 
 /** The same comparison as in the parts `backup` and `restore`, which have more to say; here beside the other engines. */
@@ -32,12 +31,14 @@ async function start(bench: Bench): Promise<RivalServer> {
       if (dataset) await bench.sql(`CREATE DATABASE ${restored} OWNER ${dataset.role}`);
       await settle(bench);
     },
-    backUp: async () => void (await dumpToNowhere(bench, made())),
-    save: async (file) => void (await dumpToFile(bench, made(), file)),
-    async restore(file) {
+    get tool() {
       const target = new URL(made().url);
       target.pathname = `/${restored}`;
-      await restoreFile(bench, target.href, file);
+      return {
+        env: { BIN_DIR: bench.binDir, SOURCE: made().url, TARGET: target.href },
+        dump: '"$BIN_DIR/pg_dump" -Fc -Z0 -d "$SOURCE"',
+        load: '"$BIN_DIR/pg_restore" --exit-on-error -d "$TARGET"',
+      };
     },
     async [Symbol.asyncDispose]() {
       if (bench.signal.aborted) return;

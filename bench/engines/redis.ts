@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RedisServer, startRedisServer } from '../../test/support/redis-server.ts';
 import type { Bench } from '../bench.ts';
-import { timeProgram } from '../process.ts';
 import type { EngineRival, RivalServer } from './rival.ts';
 
 /**
@@ -25,12 +23,6 @@ async function start({ signal }: Pick<Bench, 'signal'>): Promise<RivalServer> {
   const [server, empty] = await Promise.all([startRedisServer(), startRedisServer()]);
   starting.defer(() => server.stop());
   starting.defer(() => empty.stop());
-  const tool = (to: RedisServer, args: readonly string[], stop: AbortSignal, input?: string) =>
-    timeProgram('redis-cli', ['-h', to.host, '-p', String(to.port), ...args], {
-      signal: stop,
-      env: { REDISCLI_AUTH: to.password },
-      ...(input === undefined ? {} : { input: createReadStream(input, { highWaterMark: 1024 * 1024 }) }),
-    });
   const running = starting.move();
   return {
     connection: server.connection(),
@@ -38,15 +30,13 @@ async function start({ signal }: Pick<Bench, 'signal'>): Promise<RivalServer> {
     async settle() {
       await empty.run('FLUSHALL');
     },
-    async backUp(stop) {
+    tool: {
+      env: { FULL_PASSWORD: server.password, EMPTY_PASSWORD: empty.password },
       // To /dev/null by that name it fails at the end: that cannot be truncated.
-      await tool(server, ['--rdb', '-'], stop);
+      dump: `REDISCLI_AUTH="$FULL_PASSWORD" redis-cli -h ${server.host} -p ${server.port} --rdb -`,
+      load: `REDISCLI_AUTH="$EMPTY_PASSWORD" redis-cli -h ${empty.host} -p ${empty.port} --pipe`,
     },
     save: (file, stop) => saveCommands(server, file, stop),
-    async restore(file, stop) {
-      await empty.run('FLUSHALL');
-      await tool(empty, ['--pipe'], stop, file);
-    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

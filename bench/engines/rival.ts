@@ -19,12 +19,21 @@ export interface RivalServer extends AsyncDisposable {
   readonly connection: Readonly<Record<string, unknown>>;
   /** Makes about so many bytes of data; called once. */
   fill(bytes: number): Promise<void>;
-  /** Before each timed run, of either side: removes what the last one left, so that all runs begin alike. */
+  /** Before each timed run, of any side: removes what the last one left, so that all runs begin alike. */
   settle?(): Promise<void>;
-  /** The engine's own tool, output to /dev/null; ends when it exits 0. */
-  backUp(signal: AbortSignal): Promise<void>;
-  /** Writes a copy with the engine's own tool to a file, for restore. */
-  save(file: string, signal: AbortSignal): Promise<void>;
-  /** The engine's own restore of that file into an empty place. */
-  restore(file: string, signal: AbortSignal): Promise<void>;
+  readonly tool: RivalTool;
+  /** Writes what `load` reads to a file, where that is not what `dump` writes. */
+  save?(file: string, signal: AbortSignal): Promise<void>;
+}
+
+/** The engine's own tools as commands of bash, which take addresses and secrets from the environment. */
+export interface RivalTool {
+  /** Its environment; PATH comes from ours. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Writes a backup to stdout. */
+  readonly dump: string;
+  /** Where its output goes when it is measured alone. Default: `> /dev/null`. */
+  readonly nowhere?: string;
+  /** Reads a backup from stdin and restores it into an empty place. */
+  readonly load: string;
 }
