@@ -1,7 +1,7 @@
-import { Transform } from 'node:stream';
 import { ForestayError } from '../../core/errors.ts';
+import { checkAtEnd } from '../../pipeline/check-at-end.ts';
 import { spawnSource } from '../../pipeline/child-process.ts';
-import { joinStreams, stageBuffer } from '../../pipeline/join-streams.ts';
+import { joinStreams } from '../../pipeline/join-streams.ts';
 import { stallWatchdog } from '../../pipeline/stall-watchdog.ts';
 import type { BackupSource } from '../engine.ts';
 import { restorePrefix } from '../folder-names.ts';
@@ -68,7 +68,7 @@ export async function backUp(
         hint: 'Check that its file system (a network file system, perhaps) answers.',
       },
     );
-  const compare = atEnd(async (stop) => {
+  const compare = checkAtEnd(async (stop) => {
     const after = await look(AbortSignal.any([signal, stop]));
     if (after.digest === before.digest) return;
     const what = describeChange(before, after);
@@ -137,20 +137,4 @@ function describeChange(before: Walk, after: Walk): string {
   const when = new Date(Number(at) * 1000).toISOString();
   const number = counts === 0 ? '' : ` (${Math.abs(counts)} ${counts > 0 ? 'more' : 'fewer'} than before)`;
   return `files may be of different moments${number}; the last change was to ${path} at ${when}`;
-}
-
-/** A stage that passes everything on and ends only after the check did. */
-function atEnd(check: (signal: AbortSignal) => Promise<void>): Transform {
-  const abort = new AbortController();
-  return new Transform({
-    highWaterMark: stageBuffer,
-    transform: (bytes, _encoding, callback) => callback(null, bytes),
-    flush(callback) {
-      check(abort.signal).then(() => callback(), callback);
-    },
-    destroy(error, callback) {
-      abort.abort();
-      callback(error);
-    },
-  });
 }

@@ -1,70 +1,23 @@
-import { lstat, readFile } from 'node:fs/promises';
-import { ForestayError } from '../../core/errors.ts';
+import { findExchangeableFolder, findFolder as findOne } from '../folder-place.ts';
 import { findRealPlace, type Place } from '../roots.ts';
 import type { Target } from './connection.ts';
 import { translateError } from './errors.ts';
 
 /** Throws `InstanceUnreachable` without a parent, `InstanceRefused` where links lead out of what is allowed. */
-export async function findPlace(target: Target): Promise<Place> {
-  return findRealPlace(target.path, target.limits).catch((error: unknown) => {
-    throw translateError(error, 'The folder cannot be reached');
-  });
+export async function findPlace({ path, limits }: Target): Promise<Place> {
+  return findRealPlace(path, limits).catch(cannotBeReached);
 }
 
 /** The same where the folder must be there. */
-export async function findFolder(target: Target): Promise<Place> {
-  const place = await findPlace(target);
-  const stats = await lstat(place.path).catch((error: unknown) => {
-    throw translateError(error, 'The folder cannot be reached');
-  });
-  if (stats.isSymbolicLink()) {
-    throw new ForestayError('InstanceRefused', 'The path is a symbolic link.', {
-      hint: 'Register the folder that it leads to.',
-    });
-  }
-  if (!stats.isDirectory()) {
-    throw new ForestayError('InstanceRefused', 'The path is not a folder.', {
-      hint: 'Register the folder that holds the file.',
-    });
-  }
-  const [inside] = (await mountPoints()).filter((mount) => mount.startsWith(`${place.path}/`));
-  if (inside !== undefined) {
-    throw new ForestayError(
-      'InstanceRefused',
-      `Another file system is mounted within the folder, at ${inside}.`,
-      {
-        hint: 'Register folders that hold no mount points, one instance for each.',
-      },
-    );
-  }
-  return place;
+export async function findFolder({ path, limits }: Target): Promise<Place> {
+  return findOne(path, limits).catch(cannotBeReached);
 }
 
 /** The same where the folder must be one that a restore can exchange. */
-export async function findRestorablePlace(target: Target): Promise<Place> {
-  const place = await findFolder(target);
-  if (await isMountPoint(place)) {
-    throw new ForestayError('InstanceRefused', 'The folder is a mount point, which cannot be exchanged.', {
-      hint: 'Register a folder within it: a restore builds the new folder beside the old one, on the same file system.',
-    });
-  }
-  return place;
+export async function findRestorablePlace({ path, limits }: Target): Promise<Place> {
+  return findExchangeableFolder(path, limits).catch(cannotBeReached);
 }
 
-export async function isMountPoint(place: Place): Promise<boolean> {
-  if ((await mountPoints()).includes(place.path)) return true;
-  const [own, above] = await Promise.all([lstat(place.path), lstat(place.parent)]);
-  return own.dev !== above.dev;
-}
-
-/** As Linux tells it (man 5 proc_pid_mountinfo: octal escapes in the fifth field); empty elsewhere. */
-async function mountPoints(): Promise<string[]> {
-  const text = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  return text
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
-    .filter((mount) => mount !== '')
-    .map((mount) =>
-      mount.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
-    );
+function cannotBeReached(error: unknown): never {
+  throw translateError(error, 'The folder cannot be reached');
 }
