@@ -47,7 +47,7 @@ export const site = {
   checkSiteCatalog: checkSiteCatalog.bind(undefined, adapters),
 };
 
-function makeEngines(config: Config): readonly Engine[] {
+export function makeEngines(config: Config): readonly Engine[] {
   return [
     createPostgresqlEngine({ toolDirs: config.toolDirs }),
     createMariadbEngine({ toolDirs: config.toolDirs }),

@@ -36,6 +36,7 @@ export function createPostgresqlEngine(options: PostgresqlEngineOptions = {}): E
       'Grants, settings, comment and connection limit of the database itself: a restore keeps those of the database it replaces.',
       'Subscriptions and slots of logical replication.',
       'The rows of foreign tables, and passwords of user mappings that the connecting role may not see.',
+      'The rows of unlogged tables, where the server is a standby.',
       'Statistics of the planner: the server collects them again after a restore.',
     ],
     tools: async (signal) => reportTools(await findToolsets(folders, signal)),
