@@ -22,7 +22,7 @@ export interface Config {
   readonly retention: { readonly minBackupCount: number; readonly retentionDays: number };
   /** Extra folders to look for client tools in, before the usual ones. */
   readonly toolDirs: readonly string[];
-  /** Folders below which instances of the engine `files` may lie; none: that engine takes no instances. */
+  /** Folders below which instances that are files or folders may lie; none: engines of such take no instances. */
   readonly filesRoots: readonly string[];
   /** What the engine `command` may run; undefined: nothing. */
   readonly commandsFile: string | undefined;
