@@ -4,6 +4,7 @@ import { spawnSource } from '../../pipeline/child-process.ts';
 import { joinStreams } from '../../pipeline/join-streams.ts';
 import { stallWatchdog } from '../../pipeline/stall-watchdog.ts';
 import type { BackupSource } from '../engine.ts';
+import { refuseWhatIsNotKept } from './cannot-keep.ts';
 import type { Target } from './connection.ts';
 import { countNotTransactional, type Details, detailsOf, readTables, type Table } from './details.ts';
 import { openToolEnvironment, type ToolEnvironment } from './environment.ts';
@@ -56,7 +57,7 @@ async function examine(session: Session, target: Target, tools: readonly DumpToo
   const tool = toolToDump(tools, place);
   refuseHidden(place, target);
   const tables = await readTables(session, target.database);
-  refuseElsewhere(tables);
+  await refuseWhatIsNotKept(session, target, place, tables);
   const programs = await readPrograms(session, target.database);
   const details = detailsOf(place, {
     database: target.database,
@@ -76,22 +77,6 @@ function refuseHidden(place: Place, { database }: Target): void {
     'InstanceRefused',
     `The user lacks rights on the whole database, so a backup could lack something: ${missing.join(', ')}.`,
     { hint: `Give them to the user: GRANT ${missing.join(', ')} ON the database (docs/engines/mariadb.md).` },
-  );
-}
-
-/** Their rows are not in the database. */
-const elsewhere: ReadonlySet<string> = new Set(['MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'S3']);
-
-function refuseElsewhere(tables: readonly Table[]): void {
-  const found = tables.filter(({ engine }) => engine !== null && elsewhere.has(engine.toUpperCase()));
-  if (found.length === 0) return;
-  throw new ForestayError(
-    'InstanceRefused',
-    `Tables whose rows lie elsewhere cannot be backed up: ${found
-      .slice(0, 5)
-      .map(({ name, engine }) => `${name} (${engine})`)
-      .join(', ')}.`,
-    { hint: 'Move them to another database.' },
   );
 }
 

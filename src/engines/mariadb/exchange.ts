@@ -51,7 +51,9 @@ export async function prepareExchange(session: Session, plan: ExchangePlan): Pro
     throw new ForestayError('AttemptSuperseded', 'Another attempt of this restore has switched already.');
   }
   await createSchema(session, outgoing, before);
-  await session.query(`CREATE OR REPLACE TABLE ${qualified(incoming, marker)} (a INT) ENGINE = InnoDB`);
+  await session.query(
+    `CREATE OR REPLACE TABLE ${qualified(incoming, marker)} (a INT PRIMARY KEY) ENGINE = InnoDB`,
+  );
   const defaults = await takeDefaults(session, incoming, target);
   const dangling = [...(plan.dangling ?? []), ...(await readDangling(session, incoming))];
   await session.query('SET SESSION foreign_key_checks = 0');
@@ -142,15 +144,27 @@ export async function finishExchange(session: Session, exchange: Exchange): Prom
   ]);
   await addKeys(session, target, exchange.dangling);
   const lost: string[] = [];
-  for (const program of exchange.programs)
+  for (const program of exchange.programs) {
     if (/^(VIEW|EVENT)$/.test(program.kind))
       await makeProgram(session, program, { schema: target }).catch((error: unknown) => {
         // Views go by the rights of their definers, who may have had more in the schema where they were tried.
         if (program.kind !== 'VIEW' || !notThere.has(errorNumber(error) ?? 0)) throw error;
         lost.push(leftOut(program));
       });
+    if (program.kind === 'EVENT' && !(await eventExists(session, target, program.name)))
+      lost.push(`The event ${program.name} was left out: the server drops events whose time is past.`);
+  }
   await journalIn(session, outgoing, journalTable(ticketId)).markDone();
   return lost;
+}
+
+/** The server says of events that are over only in a note that it dropped them at once. */
+async function eventExists(session: Session, schema: string, name: string): Promise<boolean> {
+  const rows = await session.query(
+    'SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ? AND EVENT_NAME = ?',
+    [schema, name],
+  );
+  return rows.length > 0;
 }
 
 /** Tables that were parked for their triggers go where the others went. */

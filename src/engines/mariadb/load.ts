@@ -23,6 +23,19 @@ export interface LoadOptions {
 const settings = "SET SESSION foreign_key_checks = 0, unique_checks = 0, time_zone = '+00:00', sql_notes = 0";
 
 /**
+ * What is in a database was let in by somebody, under other settings maybe, and is not judged again. Not every server knows
+ * all of these, or lets every user set them.
+ */
+const lenient = [
+  // From MariaDB 10.11 on; tables with a history are written with it.
+  'system_versioning_insert_history = 1',
+  'check_constraint_checks = 0',
+  'innodb_strict_mode = 0',
+  // Otherwise a TIMESTAMP without a default gets one; the script names every default there is.
+  'explicit_defaults_for_timestamp = 1',
+];
+
+/**
  * Reads a backup to its end, runs what makes and fills tables in the schema, and resolves with its programs, which are not
  * made yet. The session is of no other use afterwards.
  */
@@ -33,8 +46,9 @@ export async function load(
 ): Promise<Program[]> {
   await session.query(`USE ${ident(schema)}`);
   await session.query(settings);
-  // From MariaDB 10.11 on; tables with a history are written with it.
-  await session.query('SET SESSION system_versioning_insert_history = 1').catch(() => {});
+  // Dates that no calendar has would become zeros.
+  await session.query("SET SESSION sql_mode = CONCAT(@@sql_mode, ',ALLOW_INVALID_DATES')");
+  for (const setting of lenient) await session.query(`SET SESSION ${setting}`).catch(() => {});
   await session.speakBytes();
   const programs: Program[] = [];
   for await (const part of readScript(untilAborted(bytes, signal))) {
@@ -45,7 +59,7 @@ export async function load(
         else await session.query(part.sql);
         break;
       case 'table':
-        await session.query(withOwnSequences(part.sql, source, schema));
+        await session.query(withOwnSequences(creatable(part.sql), source, schema));
         break;
       case 'sequence':
       case 'value':
@@ -64,6 +78,16 @@ export async function load(
 }
 
 const packetOverhead = 1024;
+
+/** Options of tables that say of a table with rows what cannot be said of one without, or beside the one that it replaces. */
+function creatable(sql: string): string {
+  // ARCHIVE takes no rows below its next number, and finds that by itself.
+  const numbered = sql.replace(/(\n\) ENGINE=ARCHIVE) AUTO_INCREMENT=\d+/i, '$1');
+  // Files of MyISAM and Aria bear the name of the table only, so that a second one cannot lie in the same folder.
+  return /\n\) ENGINE=(?:MyISAM|Aria)\b/i.test(numbered)
+    ? numbered.replace(/(?: (?:DATA|INDEX) DIRECTORY='(?:[^'\\]|\\.|'')*')+$/, '')
+    : numbered;
+}
 
 export const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 

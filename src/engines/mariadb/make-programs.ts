@@ -33,7 +33,15 @@ export async function dropProgram(
   schema: string,
   { kind, name }: Pick<Program, 'kind' | 'name'>,
 ): Promise<void> {
-  await session.query(`DROP ${kind} IF EXISTS ${qualified(schema, name)}`);
+  const drop = () => session.query(`DROP ${kind} IF EXISTS ${qualified(schema, name)}`);
+  if (!kind.startsWith('PACKAGE')) {
+    await drop();
+    return;
+  }
+  // In MariaDB 10.11 these are words of this mode only.
+  await session.query("SET SESSION sql_mode = 'ORACLE'");
+  await drop();
+  await session.query(usualSettings);
 }
 
 /** Numbers of errors by which the server says that what a view needs is not there (yet). */

@@ -81,28 +81,54 @@ async function readTriggers(session: Session, schema: string): Promise<Program[]
   const programs: Program[] = [];
   for (const { name = '', table = '', timing = '', event = '', statement = '', definer = '' } of rows) {
     const [row = {}] = await session.query<Record<string, string>>(`SHOW CREATE TRIGGER ${ident(name)}`);
-    const text = bodyOf(row['SQL Original Statement'] ?? '') ?? ` ${statement}`;
-    const trigger = { table, timing, event, definer };
+    const original = row['SQL Original Statement'] ?? '';
+    const text = bodyOf(original) ?? catalogued(name, statement);
+    const trigger = { table, timing, event, definer: roleOf(original) ?? definer };
     programs.push({ kind: 'TRIGGER', name, text, trigger, settings: settingsOf(row) });
   }
   return programs;
 }
 
 const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|[\\w$\\u0080-\\uffff]+)';
-const dottedName = `${quotedName}(?:\\s*\\.\\s*${quotedName})?`;
+/** What may stand between words. */
+const gap = '(?:\\s|/\\*[\\s\\S]*?\\*/|#[^\\n]*\\n|--\\s[^\\n]*\\n)';
+const dottedName = `${quotedName}(?:${gap}*\\.${gap}*${quotedName})?`;
 const triggerHead = new RegExp(
-  `^CREATE DEFINER=${quotedName}(?:@${quotedName})? TRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?${dottedName}\\s+(?:BEFORE|AFTER)\\s+` +
-    `(?:INSERT|UPDATE|DELETE)\\s+ON\\s+${dottedName}\\s+FOR\\s+EACH\\s+ROW(?:\\s+(?:FOLLOWS|PRECEDES)\\s+${quotedName})?(?=[\\s(])`,
+  [
+    `^CREATE DEFINER=${quotedName}(?:@${quotedName})? TRIGGER`,
+    `(?:IF${gap}+NOT${gap}+EXISTS${gap}+)?${dottedName}`,
+    '(?:BEFORE|AFTER)',
+    '(?:INSERT|UPDATE|DELETE)',
+    'ON',
+    dottedName,
+    'FOR',
+    'EACH',
+    `ROW(?:${gap}+(?:FOLLOWS|PRECEDES)${gap}+${quotedName})?(?=[\\s(/#-])`,
+  ].join(`${gap}+`),
   'i',
 );
 
-/**
- * What a trigger does, as it was written. Where somebody wrote comments between the words before it, what the catalogue
- * says must do, which is the same with other escapes in texts.
- */
+/** What a trigger does, as it was written. */
 function bodyOf(statement: string): string | undefined {
   const head = triggerHead.exec(statement)?.[0];
   return head === undefined ? undefined : statement.slice(head.length);
+}
+
+/** What the catalogue says instead. It lacks characters of four bytes, and backslashes. */
+function catalogued(name: string, statement: string): string {
+  if (/^\p{ASCII}*$/u.test(statement) && !/[\\?]/.test(statement)) return ` ${statement}`;
+  throw new ForestayError('InstanceRefused', `What the trigger ${name} does cannot be told from its head.`, {
+    hint: 'Make the trigger anew without comments and odd spellings before what it does, then try again.',
+  });
+}
+
+const roleHead = new RegExp(`^CREATE DEFINER=(${quotedName}) TRIGGER`);
+
+/** A definer that is a role: the catalogue makes it look like a user. */
+function roleOf(statement: string): string | undefined {
+  const found = roleHead.exec(statement)?.[1];
+  if (found === undefined || !/^[`"]/.test(found)) return found;
+  return found.slice(1, -1).replaceAll(found.charAt(0).repeat(2), found.charAt(0));
 }
 
 /** Views that refer to what is not there any more cannot be made again, by nobody. */

@@ -25,10 +25,17 @@ export interface SessionOptions {
 
 const connectTimeoutMs = 15_000;
 
+/** A variable of each session with the `sql_select_limit` that the server gave it. */
+export const selectLimitAtFirst = '@forestay_select_limit';
+
 /** What the statements of this engine count on, whatever the server's defaults are. */
 const settings = [
   'SET NAMES utf8mb4',
-  "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', sql_quote_show_create = 1, autocommit = 1",
+  `SET ${selectLimitAtFirst} = @@SESSION.sql_select_limit`,
+  "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', sql_quote_show_create = 1, autocommit = 1, " +
+    // What the server reads for us is not to be cut, and a session that waits for the bytes of a backup not to be ended.
+    'sql_select_limit = 18446744073709551615, sql_big_selects = 1, wait_timeout = 31536000',
+  'SET SESSION TRANSACTION READ WRITE',
   // The driver would follow changes of the character set, which this engine makes for moments only.
   "SET SESSION session_track_system_variables = ''",
 ];
@@ -104,6 +111,8 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
     const session = sessionOf(driver, socket, { target, useTls, ...options });
     try {
       for (const setting of settings) await session.query(setting);
+      // MariaDB only: our statements take as long as there is data.
+      await session.query('SET SESSION max_statement_time = 0').catch(() => {});
     } catch (error) {
       await session.close();
       throw error;

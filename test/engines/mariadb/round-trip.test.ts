@@ -1,3 +1,7 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createMariadbEngine } from '../../../src/engines/mariadb/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
@@ -110,6 +114,83 @@ describe('a round trip', () => {
     expect(row?.b.equals(blob)).toBe(true);
   });
 
+  test('of what the server would not let in under its usual settings', async () => {
+    const instance = await open('superuser');
+    const folder = await mkdtemp(join(tmpdir(), 'mariadb-rows-'));
+    try {
+      await chmod(folder, 0o777);
+      const columns = Array.from({ length: 100 }, (_, index) => `c${index} CHAR(100)`).join(', ');
+      await instance.asUser(`SET sql_mode = 'ALLOW_INVALID_DATES', check_constraint_checks = 0, innodb_strict_mode = 0, explicit_defaults_for_timestamp = 1;
+        CREATE TABLE checked (a INT CHECK (a > 0), j JSON); INSERT INTO checked VALUES (-1, 'no json');
+        CREATE TABLE days (a DATE, b DATETIME DEFAULT '2004-02-31 00:00:00', z DATE DEFAULT '0000-00-00'); INSERT INTO days VALUES ('2003-04-31', '2004-02-30 10:00:00', '2004-00-00');
+        CREATE TABLE wide (${columns}) CHARACTER SET latin1 ROW_FORMAT = COMPACT; CREATE TABLE blocks (a INT) ROW_FORMAT = DYNAMIC KEY_BLOCK_SIZE = 8;
+        CREATE TABLE at (a TIMESTAMP NOT NULL, b TIMESTAMP NULL); INSERT INTO at VALUES ('2020-01-01 00:00:00', NULL);
+        CREATE TABLE placed (a INT COMMENT ' DATA DIRECTORY=''x''') ENGINE = MyISAM DATA DIRECTORY = '${folder}'; INSERT INTO placed VALUES (1)`);
+      const before = await instance.fingerprint();
+      const backup = await takeBackup(engine, instance.connection);
+      await instance.admin('SET GLOBAL explicit_defaults_for_timestamp = 0');
+      await restoreInto(instance, backup);
+      await instance.admin('SET GLOBAL explicit_defaults_for_timestamp = 1');
+      const after = await instance.fingerprint();
+      expect(after.tables).toEqual(before.tables);
+      expect(before.definitions.filter((line) => !after.definitions.includes(line))).toEqual([
+        expect.stringContaining(`DATA DIRECTORY='${folder}/'`),
+      ]);
+    } finally {
+      await instance.admin('DROP TABLE IF EXISTS placed');
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('of an archive with numbered rows', async () => {
+    const instance = await open('superuser');
+    await instance.asUser(`INSTALL PLUGIN IF NOT EXISTS archive SONAME 'ha_archive'; CREATE TABLE kept (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT) ENGINE = ARCHIVE;
+      INSERT INTO kept (a) VALUES ('x'), ('y')`);
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await restoreInto(instance, backup);
+    expect(await instance.fingerprint()).toEqual(before);
+  });
+
+  test('of triggers with comments in odd places and with roles as definers', async () => {
+    const instance = await open('superuser');
+    const role = `role ${instance.user}`;
+    await instance.admin(`CREATE TABLE t (a TEXT); CREATE ROLE \`${role}\`; GRANT ALL ON *.* TO \`${role}\``);
+    await instance.asUser(`CREATE DEFINER = \`${role}\` TRIGGER \`x\` # BEFORE
+      BEFORE /* INSERT */ INSERT -- ON
+      ON t FOR EACH ROW/* 🦫 */SET NEW.a = CONCAT(NEW.a, 'a\\\\b🦫');
+      CREATE DEFINER = \`${role}\` PROCEDURE p() SELECT 1`);
+    const backup = await takeBackup(engine, instance.connection);
+    const { report } = await restoreInto(instance, backup);
+    expect(report.notKept).toEqual([]);
+    await instance.asUser("INSERT INTO t VALUES ('')");
+    expect(await instance.asUser('SELECT a FROM t')).toEqual([{ a: 'a\\b🦫' }]);
+    const [row] = await instance.asUser<Record<string, string>>('SHOW CREATE TRIGGER x');
+    expect(row?.['SQL Original Statement']).toContain(`DEFINER=\`${role}\` TRIGGER`);
+    await instance.admin(`DROP ROLE \`${role}\``);
+  });
+
+  test('at a server that ends idle sessions, and lets new ones only read', async () => {
+    const instance = await open();
+    await instance.asUser('CREATE TABLE t (a INT); INSERT INTO t VALUES (1)');
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.admin('SET GLOBAL wait_timeout = 1; SET GLOBAL tx_read_only = 1');
+    try {
+      const slow = async function* () {
+        yield Buffer.from(backup.bytes.subarray(0, 500));
+        const idle = await connectMariadb(instance.userAddress);
+        await expect.poll(() => idle.isValid(), { timeout: 10_000 }).toBe(false);
+        yield Buffer.from(backup.bytes.subarray(500));
+      };
+      const { connection } = instance;
+      await engine.restore(connection, Readable.from(slow()), ticketFor(backup.source), never);
+    } finally {
+      await runMariadb(server.admin, 'SET GLOBAL wait_timeout = DEFAULT; SET GLOBAL tx_read_only = DEFAULT');
+    }
+    expect(await instance.fingerprint()).toEqual(before);
+  });
+
   test('by the mariadb client alone, without Forestay', async () => {
     const source = await open('superuser');
     await source.fillWithEverything();
@@ -186,6 +267,52 @@ describe('what is not as it should be is told', () => {
     ]);
     await destination.asUser('CALL p(); INSERT INTO t VALUES (9)');
     expect(await destination.asUser('SELECT a FROM t')).toEqual([{ a: 1 }]);
+  });
+
+  test('characters that the server does not show in definitions', async () => {
+    const instance = await open();
+    await instance.asUser(`CREATE TABLE plain (a VARCHAR(9) DEFAULT '?', e ENUM('?', 'ü'), s SET('?'));
+      CREATE TABLE kept (a VARCHAR(9) DEFAULT (CONCAT('🦫')), e ENUM('x'), CHECK (a <> '🦫' COLLATE utf8mb4_bin))`);
+    await takeBackup(engine, instance.connection);
+    await instance.asUser(`CREATE TABLE lost (d VARCHAR(9) DEFAULT '🦫', e ENUM('?', '🦫'), s SET('a', 'b', '🦫'),
+      u ENUM('🦫') CHARACTER SET utf16)`);
+    await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      message: expect.stringContaining(': lost.d, lost.e, lost.s, lost.u.'),
+    });
+  });
+
+  test('history by numbers of transactions, and a server that limits the rows of answers', async () => {
+    const instance = await open();
+    await instance.asUser(`CREATE TABLE t (a INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END,
+      PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING`);
+    await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      message: expect.stringContaining('numbers of transactions'),
+    });
+    await instance.asUser('DROP TABLE t; CREATE TABLE a (a INT); CREATE TABLE b (a INT)');
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.admin('SET GLOBAL sql_select_limit = 1');
+    try {
+      await expect(takeBackup(engine, instance.connection)).rejects.toMatchObject({
+        code: 'InstanceRefused',
+        message: expect.stringContaining('sql_select_limit'),
+      });
+      await restoreInto(instance, backup);
+    } finally {
+      await instance.admin('SET GLOBAL sql_select_limit = 18446744073709551615');
+    }
+    expect(await instance.fingerprint()).toEqual(before);
+  });
+
+  test('events that are over', async () => {
+    const instance = await open();
+    await instance.asUser(`SET timestamp = 1500000000; CREATE EVENT e ON SCHEDULE AT '2019-01-01 00:00:00' DO SELECT 1;
+      CREATE EVENT k ON SCHEDULE AT '2019-01-01 00:00:00' ON COMPLETION PRESERVE DO SELECT 1`);
+    const backup = await takeBackup(engine, instance.connection);
+    const { report } = await restoreInto(instance, backup);
+    expect(report.notKept).toEqual([expect.stringContaining('event e was left out')]);
   });
 
   test('foreign keys of other databases to this one', async () => {
