@@ -34,7 +34,7 @@ export async function backUp(
   const { tool, details, usesTls } = found;
   const environment = await openToolEnvironment(target, usesTls);
   return {
-    stream: dump(target, environment, found, stallMs, signal),
+    stream: dump(environment, found, stallMs, signal),
     tool: { name: 'mariadb-dump', version: tool.version },
     engineVersion: details.serverVersion,
     mediaType: 'application/sql',
@@ -60,7 +60,6 @@ async function examine(session: Session, target: Target, tools: readonly DumpToo
   await refuseWhatIsNotKept(session, target, place, tables);
   const programs = await readPrograms(session, target.database);
   const details = detailsOf(place, {
-    database: target.database,
     toolVersion: tool.version,
     tables: tables.length,
     programs: programs.length,
@@ -81,9 +80,8 @@ function refuseHidden(place: Place, { database }: Target): void {
 }
 
 function dump(
-  target: Target,
   environment: ToolEnvironment,
-  { tool, tables, programs }: Found,
+  { tool, details, tables, programs }: Found,
   stallMs: number,
   signal: AbortSignal,
 ): Readable {
@@ -104,9 +102,9 @@ function dump(
     // Views come with the programs; broken ones, which make mariadb-dump fail, cannot be told from others here.
     ...programs
       .filter(({ kind }) => kind === 'VIEW')
-      .map(({ name }) => `--ignore-table=${target.database}.${name}`),
+      .map(({ name }) => `--ignore-table=${details.database}.${name}`),
     '--',
-    target.database,
+    details.database,
   ];
   const source = spawnSource(tool.path, args, { env: environment.env, signal, largeWrites: true });
   const stalled = () =>

@@ -74,8 +74,8 @@ export function describeCounts(counts: Readonly<Record<string, number>>): string
 
 export function detailsOf(
   place: Place,
-  rest: Omit<Details, 'flavor' | 'serverVersion' | 'account' | 'charset' | 'collation'>,
+  rest: Omit<Details, 'database' | 'flavor' | 'serverVersion' | 'account' | 'charset' | 'collation'>,
 ): Details {
-  const { flavor, version, account, charset, collation } = place;
-  return { flavor, serverVersion: version, account, charset, collation, ...rest };
+  const { schema, flavor, version, account, charset, collation } = place;
+  return { database: schema, flavor, serverVersion: version, account, charset, collation, ...rest };
 }

@@ -87,6 +87,15 @@ const tooLarge: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'Raise max_allowed_packet of the server to that of the server the backup is of, then try again.',
 };
+const sameName: Meaning = {
+  code: 'IncompatibleBackup',
+  hint: 'The backup has tables whose names differ only in capitals, which this server takes for one (lower_case_table_names). Restore it into one that does not. Nothing was changed.',
+};
+/** Tables are locked only while their rows are read. */
+const changedMeanwhile: Meaning = {
+  code: 'InstanceBusy',
+  hint: 'A table was dropped, renamed, emptied or altered while the backup was made: try again when nobody changes tables.',
+};
 const noEngine: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'Install the storage engine that the tables of the backup use on the server, then try again.',
@@ -102,6 +111,8 @@ const numbers: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   ...[1021, 1114].map((number) => [number, full] as const),
   ...[1205, 1213, 1192].map((number) => [number, busy] as const),
   [1153, tooLarge],
+  [1050, sameName],
+  [1412, changedMeanwhile],
   ...[1286, 1728].map((number) => [number, noEngine] as const),
   ...[1053, 1077, 1080, 1158, 1159, 1160, 1161, 1184, 1927, 1969, 2002, 2003, 2005, 2006, 2013, 2055].map(
     (number) => [number, unreachable] as const,
@@ -162,13 +173,18 @@ function withoutData(errno: number): Error {
   return new Error(`error ${errno} of the server`);
 }
 
+/** To the tool, which has just been told what tables there are. */
+const noSuchTable = 1146;
+
 function translateTool(error: ForestayError, exit: ChildExit, what: string): ForestayError {
   const said = exit.stderr
     .trim()
     .replaceAll(/\s*\n\s*/g, ' ')
     .slice(-600);
-  const errno = Number(/(?:Got error: |Error:? |error )(\d{4,5})/.exec(exit.stderr)?.[1]);
-  const found = Number.isNaN(errno) ? undefined : byNumber(errno);
+  const [, named, last] =
+    /(?:Got error: |Error:? |error )(\d{4,5})|\((\d{4,5})\)\s*$/.exec(exit.stderr) ?? [];
+  const errno = Number(named ?? last);
+  const found = errno === noSuchTable ? changedMeanwhile : byNumber(errno);
   const [tool] = error.message.split(' ');
   // The cause is not the error itself, whose message has all that the tool said.
   if (!found) return new ForestayError('ToolFailed', `${tool} ${exit.message}: ${said}`, { cause: exit });

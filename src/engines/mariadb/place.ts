@@ -11,8 +11,12 @@ export interface Place {
   /** `user@host`, as the server knows the account. */
   readonly account: string;
   readonly maxAllowedPacket: number;
+  /** The name of the schema as the server writes it, which may be in small letters only. */
+  readonly schema: string;
   readonly charset: string;
   readonly collation: string;
+  /** Whether names of schemas are the same in capitals and small letters. */
+  readonly ignoresCase: boolean;
   /** What `SHOW GRANTS` says. */
   readonly grants: readonly Grant[];
 }
@@ -46,16 +50,22 @@ export const restoreRights = [
 
 /** Throws `InstanceRefused` when the database is not there. */
 export async function readPlace(session: Session, { database }: Target): Promise<Place> {
-  const [server] = await session.query<{ version: string; account: string; maxAllowedPacket: number }>(
-    'SELECT VERSION() AS version, CURRENT_USER() AS account, @@max_allowed_packet AS maxAllowedPacket',
+  const [server] = await session.query<{
+    version: string;
+    account: string;
+    maxAllowedPacket: number;
+    lowerCase: number;
+  }>(
+    `SELECT VERSION() AS version, CURRENT_USER() AS account, @@max_allowed_packet AS maxAllowedPacket,
+            @@lower_case_table_names AS lowerCase`,
   );
-  const [schema] = await session.query<{ charset: string; collation: string }>(
-    `SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
+  const [found] = await session.query<{ schema: string; charset: string; collation: string }>(
+    `SELECT SCHEMA_NAME AS \`schema\`, DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
      FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
     [database],
   );
   if (!server) throw new Error('the server does not say who it is');
-  if (!schema) {
+  if (!found) {
     throw new ForestayError('InstanceRefused', 'The database is not there, or the user may not see it.', {
       hint: 'Check the name of the database and the rights of the user.',
     });
@@ -66,14 +76,17 @@ export async function readPlace(session: Session, { database }: Target): Promise
     version: /\d+\.\d+\.\d+/.exec(server.version)?.[0] ?? server.version,
     account: server.account,
     maxAllowedPacket: Number(server.maxAllowedPacket),
-    ...schema,
+    ...found,
+    ignoresCase: Number(server.lowerCase) !== 0,
     grants: rows.flatMap((row) => parseGrant(Object.values(row)[0] ?? '') ?? []),
   };
 }
 
 /** Rights on a schema that the user lacks, of those asked for. */
 export function missingRights(place: Place, schema: string, wanted: readonly string[]): string[] {
-  const held = place.grants.filter((grant) => grant.schema === undefined || matches(grant.schema, schema));
+  const held = place.grants.filter(
+    (grant) => grant.schema === undefined || matches(grant.schema, schema, place.ignoresCase),
+  );
   return wanted.filter(
     (right) => !held.some(({ privileges }) => privileges.has('ALL') || privileges.has(right)),
   );
@@ -97,10 +110,10 @@ function parseGrant(line: string): Grant | undefined {
 }
 
 /** As LIKE does: `_` one character, `%` any number, a backslash before them makes them plain. */
-function matches(pattern: string, name: string): boolean {
+function matches(pattern: string, name: string, ignoresCase: boolean): boolean {
   const source = pattern.replaceAll(/\\([_%\\])|([_%])|[\s\S]/gu, (found, plain: string, wild: string) => {
     if (wild) return wild === '_' ? '[\\s\\S]' : '[\\s\\S]*';
     return (plain ?? found).replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
   });
-  return new RegExp(`^${source}$`, 'u').test(name);
+  return new RegExp(`^${source}$`, ignoresCase ? 'iu' : 'u').test(name);
 }

@@ -32,7 +32,7 @@ export async function switchTables(
   } catch (error) {
     if (signal.aborted && isLostConnection(error)) throw abortError(signal);
     if (errorNumber(error) === lockWaitTimeout) throw await busy(terminator, exchange.target, error);
-    throw error;
+    throw damaged(error);
   } finally {
     over = true;
     await ending;
@@ -71,6 +71,16 @@ async function othersIn(terminator: Session, schema: string): Promise<{ id: numb
     [schema],
   );
   return rows.map(({ id, user }) => ({ id: Number(id), user }));
+}
+
+/** What nothing else explains: a table of the database cannot be moved, most often one whose files are damaged or gone. */
+function damaged(error: unknown): unknown {
+  const found = translateError(error, 'The present tables could not be moved away');
+  if (!(found instanceof ForestayError) || found.code !== 'ToolFailed') return error;
+  return new ForestayError('InstanceRefused', found.message, {
+    hint: 'If the table that is named is damaged, repair it or drop it, then restore again. Nothing was changed.',
+    cause: error,
+  });
 }
 
 async function busy(terminator: Session, schema: string, error: unknown): Promise<Error> {

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -191,6 +191,32 @@ describe('a round trip', () => {
     expect(await instance.fingerprint()).toEqual(before);
   });
 
+  test('at a server that writes all names in small letters', async () => {
+    const small = await startMariadbServer({
+      fsync: 'off',
+      settings: { 'lower-case-table-names': '1' },
+    });
+    try {
+      const instance = await makeMariadbInstance(small, 'owner', 'ShOp');
+      await instance.asUser(`CREATE SEQUENCE Numbers; CREATE TABLE Aa (a INT DEFAULT NEXTVAL(Numbers), b INT);
+        CREATE FUNCTION Two() RETURNS INT RETURN 2; CREATE VIEW Vv AS SELECT Two() AS two, b FROM Aa`);
+      const backup = await takeBackup(engine, instance.connection);
+      const other = await makeMariadbInstance(small, 'owner', 'OtheR');
+      await restoreInto(other, backup);
+      await restoreInto(instance, backup);
+      for (const { asUser } of [instance, other])
+        expect(await asUser('INSERT INTO aa (b) VALUES (7); SELECT * FROM vv')).toEqual([{ two: 2, b: 7 }]);
+      const source = await open();
+      await source.asUser('CREATE TABLE T (a INT); CREATE TABLE t (a INT)');
+      await expect(restoreInto(other, await takeBackup(engine, source.connection))).rejects.toMatchObject({
+        code: 'IncompatibleBackup',
+        hint: expect.stringContaining('capitals'),
+      });
+    } finally {
+      await small.stop();
+    }
+  });
+
   test('by the mariadb client alone, without Forestay', async () => {
     const source = await open('superuser');
     await source.fillWithEverything();
@@ -304,6 +330,42 @@ describe('what is not as it should be is told', () => {
       await instance.admin('SET GLOBAL sql_select_limit = 18446744073709551615');
     }
     expect(await instance.fingerprint()).toEqual(before);
+  });
+
+  test('tables that change while they are backed up', async () => {
+    const instance = await open();
+    await instance.asUser(
+      'CREATE TABLE a AS SELECT REPEAT(MD5(seq), 200) AS x FROM seq_1_to_4000; CREATE TABLE z (a INT)',
+    );
+    const { stream } = await engine.backUp(instance.connection, never);
+    const bytes = stream[Symbol.asyncIterator]();
+    await bytes.next();
+    await instance.asUser('DROP TABLE z');
+    const drain = async () => {
+      while (!(await bytes.next()).done);
+    };
+    await expect(drain()).rejects.toMatchObject({
+      code: 'InstanceBusy',
+      hint: expect.stringContaining('dropped'),
+    });
+  });
+
+  test('a present table that cannot be moved away, because its file is gone', async () => {
+    const instance = await open();
+    await instance.asUser('CREATE TABLE bad (a INT); CREATE TABLE good (a INT); INSERT INTO good VALUES (1)');
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.admin('FLUSH TABLES');
+    const data = join(server.dataDir, 'data');
+    const folder = (await readdir(data)).find((name) => name === instance.database.replace(' ', '@0020'));
+    await rm(join(data, folder ?? '', 'bad.ibd'));
+    await expect(restoreInto(instance, backup)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      hint: expect.stringContaining('drop it'),
+    });
+    expect(await instance.asUser('SELECT * FROM good')).toEqual([{ a: 1 }]);
+    await instance.admin('DROP TABLE bad');
+    await restoreInto(instance, backup);
+    expect((await instance.fingerprint()).problems).toEqual([]);
   });
 
   test('events that are over', async () => {
