@@ -87,6 +87,15 @@ const tooLarge: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'Raise max_allowed_packet of the server to that of the server the backup is of, then try again.',
 };
+const forbidden: Meaning = {
+  code: 'InstanceRefused',
+  hint: 'The server runs with an option that forbids this to everybody (read_only, secure_timestamp with versioned tables …): change the option, then try again.',
+};
+/** A table has got triggers since the restore looked. */
+const otherTriggers: Meaning = {
+  code: 'InstanceBusy',
+  hint: 'Somebody made a trigger, or restored, at the same time: try again. Nothing was changed.',
+};
 const sameName: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'The backup has tables whose names differ only in capitals, which this server takes for one (lower_case_table_names). Restore it into one that does not. Nothing was changed.',
@@ -107,12 +116,14 @@ const numbers: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   ...[1045, 1049, 1130, 1133, 1251, 1524, 1698, 1862, 3118, 4151].map(
     (number) => [number, wrongLogin] as const,
   ),
-  ...[1044, 1142, 1143, 1227, 1290, 1370, 1410, 1419].map((number) => [number, noRight] as const),
+  ...[1044, 1142, 1143, 1227, 1370, 1410, 1419].map((number) => [number, noRight] as const),
   ...[1021, 1114].map((number) => [number, full] as const),
   ...[1205, 1213, 1192].map((number) => [number, busy] as const),
   [1153, tooLarge],
   [1050, sameName],
+  [1290, forbidden],
   [1412, changedMeanwhile],
+  [1435, otherTriggers],
   ...[1286, 1728].map((number) => [number, noEngine] as const),
   ...[1053, 1077, 1080, 1158, 1159, 1160, 1161, 1184, 1927, 1969, 2002, 2003, 2005, 2006, 2013, 2055].map(
     (number) => [number, unreachable] as const,

@@ -144,18 +144,32 @@ export async function finishExchange(session: Session, exchange: Exchange): Prom
   ]);
   await addKeys(session, target, exchange.dangling);
   const lost: string[] = [];
+  lost.push(...(await makeViews(session, exchange)));
   for (const program of exchange.programs) {
-    if (/^(VIEW|EVENT)$/.test(program.kind))
-      await makeProgram(session, program, { schema: target }).catch((error: unknown) => {
-        // Views go by the rights of their definers, who may have had more in the schema where they were tried.
-        if (program.kind !== 'VIEW' || !notThere.has(errorNumber(error) ?? 0)) throw error;
-        lost.push(leftOut(program));
-      });
-    if (program.kind === 'EVENT' && !(await eventExists(session, target, program.name)))
+    if (program.kind !== 'EVENT') continue;
+    await makeProgram(session, program, { schema: target });
+    if (!(await eventExists(session, target, program.name)))
       lost.push(`The event ${program.name} was left out: the server drops events whose time is past.`);
   }
   await journalIn(session, outgoing, journalTable(ticketId)).markDone();
   return lost;
+}
+
+/** In any order, as they may need one another. Resolves with what was left out. */
+async function makeViews(session: Session, { programs, target }: Exchange): Promise<string[]> {
+  let waiting = programs.filter(({ kind }) => kind === 'VIEW');
+  while (waiting.length > 0) {
+    const later: Program[] = [];
+    for (const view of waiting)
+      await makeProgram(session, view, { schema: target }).catch((error: unknown) => {
+        // Views go by the rights of their definers, who may have had more in the schema where they were tried.
+        if (!notThere.has(errorNumber(error) ?? 0)) throw error;
+        later.push(view);
+      });
+    if (later.length === waiting.length) return later.map(leftOut);
+    waiting = later;
+  }
+  return [];
 }
 
 /** The server says of events that are over only in a note that it dropped them at once. */

@@ -4,7 +4,7 @@ import { untilAborted } from '../../pipeline/until-aborted.ts';
 import { insertInPieces } from './large-row.ts';
 import { readProgram } from './program-script.ts';
 import type { Program } from './programs.ts';
-import { ident } from './quote.ts';
+import { ident, replaceName } from './quote.ts';
 import { readScript } from './script.ts';
 import type { Session } from './session.ts';
 
@@ -33,6 +33,8 @@ const lenient = [
   'innodb_strict_mode = 0',
   // Otherwise a TIMESTAMP without a default gets one; the script names every default there is.
   'explicit_defaults_for_timestamp = 1',
+  // What a MEMORY table may hold is settled when it is made.
+  'max_heap_table_size = 18446744073709551615',
 ];
 
 /**
@@ -94,19 +96,12 @@ export const latin1 = (text: string): string => Buffer.from(text).toString('lati
 /** Defaults that take numbers from a sequence name its schema; as long as they are staged, that is the staging one. */
 function withOwnSequences(sql: string, source: string, schema: string): string {
   if (!/\b(?:next|last)val\(/i.test(sql)) return sql;
-  return replaceOutsideTexts(
+  return replaceName(
     sql,
-    `(\`${latin1(source).replaceAll('`', '``')}\`.`,
-    `(${latin1(ident(schema))}.`,
+    `\`${latin1(source).replaceAll('`', '``')}\``,
+    latin1(ident(schema)),
+    (before, after) => before.endsWith('(') && after.startsWith('.'),
   );
-}
-
-/** Replaces what stands in no string constant. */
-export function replaceOutsideTexts(sql: string, from: string, to: string): string {
-  return sql
-    .split(/('(?:[^'\\]|\\[\s\S]|'')*')/)
-    .map((piece, index) => (index % 2 === 0 ? piece.replaceAll(from, () => to) : piece))
-    .join('');
 }
 
 /** A tool that only says it succeeded must not empty the instance. */

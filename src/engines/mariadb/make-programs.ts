@@ -1,6 +1,6 @@
 import { errorNumber } from './errors.ts';
 import { createStatement, type Program, settingsStatement } from './programs.ts';
-import { ident, qualified } from './quote.ts';
+import { ident, qualified, replaceName } from './quote.ts';
 import type { Session } from './session.ts';
 
 export interface MakeOptions {
@@ -147,13 +147,17 @@ function asTrial(program: Program): Program {
 /** The server writes views with the names of schemas where these are needed; what people wrote stays as it is. */
 function inSchema(program: Program, from: string, to: string): Program {
   if (program.kind !== 'VIEW' || from === to) return program;
-  const text = program.text
-    .split(/('(?:[^'\\]|\\[\s\S]|'')*')/)
-    .map((piece, index) =>
-      index % 2 === 0 ? piece.replaceAll(`${ident(from)}.\``, () => `${ident(to)}.\``) : piece,
-    )
-    .join('');
+  const text = replaceName(program.text, ident(from), ident(to), isSchema);
   return { ...program, text };
+}
+
+/** Tables and aliases of tables may bear the name of their schema, and stand before columns. */
+function isSchema(before: string, after: string): boolean {
+  if (!after.startsWith('.`')) return false;
+  return (
+    /^\.`(?:[^`]|``)*`(?:\(|\.`)/.test(after) ||
+    /(?:\b(?:next|last|set)val\(|\b(?:from|join) \(*)$/i.test(before)
+  );
 }
 
 const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")';

@@ -91,6 +91,34 @@ describe('a round trip', () => {
     expect(await destination.asUser('SELECT gross FROM a_view')).toHaveLength(4);
   });
 
+  test('undone, brings back views in whichever order they need one another', async () => {
+    const instance = await open();
+    await instance.asUser('CREATE TABLE t (a INT); CREATE VIEW c AS SELECT * FROM t');
+    const backup = await takeBackup(engine, instance.connection);
+    await instance.asUser('CREATE VIEW b AS SELECT * FROM c; CREATE VIEW a AS SELECT * FROM b');
+    const before = await instance.fingerprint();
+    const { ticket } = await restoreInto(instance, backup);
+    await engine.undo?.undo(instance.connection, ticket.id, never);
+    expect(await instance.fingerprint()).toEqual(before);
+  });
+
+  test('of tables named like their database, and sequences between names with quotes', async () => {
+    const source = await open();
+    const own = `\`${source.database}\``;
+    await source.asUser(`CREATE TABLE ${own} (id INT, \`it's\` INT); INSERT INTO ${own} VALUES (3, 4); CREATE SEQUENCE s;
+      CREATE VIEW v AS SELECT ${own}.id, MAX(${own}.\`it's\`) AS \`it's\`, NEXTVAL(s) AS n, 1 AS \`b's\` FROM ${own} GROUP BY ${own}.id;
+      CREATE TABLE t (\`it's\` INT, a INT DEFAULT NEXTVAL(s), \`b's\` INT)`);
+    const before = await source.fingerprint();
+    const backup = await takeBackup(engine, source.connection);
+    expect((await restoreInto(source, backup)).report.notKept).toEqual([]);
+    expect(await source.fingerprint()).toEqual(before);
+    const other = await open();
+    expect((await restoreInto(other, backup)).report.notKept).toEqual([]);
+    await source.admin('DROP SEQUENCE s');
+    await other.asUser("INSERT INTO t (`b's`) VALUES (1)");
+    expect(await other.asUser("SELECT id, `it's` FROM v")).toEqual([{ id: 3, "it's": 4 }]);
+  });
+
   test('of rows as large as a packet may be, which are larger as statements', async () => {
     const instance = await open();
     await instance.asUser('CREATE TABLE large (id INT PRIMARY KEY, b LONGBLOB, t LONGTEXT)');
