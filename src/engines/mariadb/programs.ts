@@ -91,7 +91,7 @@ async function readTriggers(session: Session, schema: string): Promise<Program[]
 
 const quotedName = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|[\\w$\\u0080-\\uffff]+)';
 /** What may stand between words. */
-const gap = '(?:\\s|/\\*[\\s\\S]*?\\*/|#[^\\n]*\\n|--\\s[^\\n]*\\n)';
+const gap = '(?:\\s|/\\*(?:[^*]|\\*(?!/))*\\*/|#[^\\n]*\\n|--(?:[^\\S\\n][^\\n]*)?\\n)';
 const dottedName = `${quotedName}(?:${gap}*\\.${gap}*${quotedName})?`;
 const triggerHead = new RegExp(
   [

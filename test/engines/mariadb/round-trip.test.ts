@@ -185,7 +185,7 @@ describe('a round trip', () => {
     const role = `role ${instance.user}`;
     await instance.admin(`CREATE TABLE t (a TEXT); CREATE ROLE \`${role}\`; GRANT ALL ON *.* TO \`${role}\``);
     await instance.asUser(`CREATE DEFINER = \`${role}\` TRIGGER \`x\` # BEFORE
-      BEFORE /* INSERT */ INSERT -- ON
+      BEFORE /* INSERT **/ INSERT --
       ON t FOR EACH ROW/* 🦫 */SET NEW.a = CONCAT(NEW.a, 'a\\\\b🦫');
       CREATE DEFINER = \`${role}\` PROCEDURE p() SELECT 1`);
     const backup = await takeBackup(engine, instance.connection);
