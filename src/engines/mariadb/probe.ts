@@ -1,6 +1,8 @@
+import { ForestayError } from '../../core/errors.ts';
 import type { Probe } from '../engine.ts';
+import { refuseWhatIsNotKept } from './cannot-keep.ts';
 import type { Target } from './connection.ts';
-import { countNotTransactional, describeCounts } from './details.ts';
+import { countNotTransactional, describeCounts, readTables } from './details.ts';
 import { translating } from './errors.ts';
 import { stagingName } from './names.ts';
 import { backupRights, missingRights, readPlace, restoreRights, stagingGrant } from './place.ts';
@@ -21,6 +23,12 @@ export async function probe(target: Target, folders: readonly string[], signal: 
         warnings.push(
           `Backups will fail: the user lacks on the database ${hidden.join(', ')}. Give it these rights.`,
         );
+      await refuseWhatIsNotKept(session, target, place, await readTables(session, target.database)).catch(
+        (error: unknown) => {
+          if (!(error instanceof ForestayError)) throw error;
+          warnings.push(`Backups will fail: ${error.message} ${error.hint ?? ''}`.trim());
+        },
+      );
       const missing = missingRights(place, target.database, restoreRights);
       if (missing.length > 0)
         warnings.push(

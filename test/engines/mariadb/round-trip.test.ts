@@ -334,6 +334,8 @@ describe('what is not as it should be is told', () => {
       code: 'InstanceRefused',
       message: expect.stringContaining(': lost.d, lost.e, lost.s, lost.u.'),
     });
+    const { warnings } = await engine.probe(instance.connection, never);
+    expect(warnings).toEqual([expect.stringMatching(/^Backups will fail: ENUM, SET or DEFAULT .*lost\.d/)]);
   });
 
   test('history by numbers of transactions, and a server that limits the rows of answers', async () => {
