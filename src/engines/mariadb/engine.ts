@@ -36,7 +36,8 @@ export function createMariadbEngine(options: MariadbEngineOptions = {}): Engine 
   return {
     name: 'mariadb',
     connectionSchema,
-    restoreIsAtomic: true,
+    // It is where there are no triggers, views, routines and events; what depends on the instance is not promised.
+    restoreIsAtomic: false,
     notIncluded: [
       'Users, roles and their passwords, and everything else that belongs to the whole server (its configuration, other databases).',
       'Grants: those on the database and its tables stay what they are in the instance; those on single routines end with a restore.',
