@@ -1,6 +1,7 @@
 import { ForestayError } from '../../core/errors.ts';
 import type { RestoreTicket } from '../engine.ts';
 import { type Details, parseDetails } from './details.ts';
+import { assertRights } from './rights.ts';
 import { rdbVersionOf, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 
@@ -24,6 +25,7 @@ export async function planRestore(session: Session, source: RestoreTicket['sourc
       },
     );
   }
+  await assertRights(session, server);
   const newest = await rdbVersionOf(session, server);
   if (details.rdbVersion > newest) {
     throw new ForestayError(

@@ -2,9 +2,9 @@ import type { Probe } from '../engine.ts';
 import { sessionName } from './back-up.ts';
 import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
-import { markerKey, sortDatabases } from './marker.ts';
+import { sortDatabases } from './marker.ts';
 import { mib } from './plan.ts';
-import { type Argument, ReplyError } from './resp.ts';
+import { isForbidden, missingRights } from './rights.ts';
 import { readServer, type ServerFacts } from './server.ts';
 import { type Session, withSession } from './session.ts';
 import { countDatabases } from './stage.ts';
@@ -34,35 +34,6 @@ async function copyWarnings(session: Session, { redisVersion: [major] }: ServerF
   return [`The user may not call ${missing.join(', ')}, so backups will fail. Give it +psync +replconf.`];
 }
 
-/** What a restore calls. Within a transaction that is thrown away nothing of it happens, but rights are checked. */
-const needed: readonly Argument[][] = [
-  ['SELECT', 0],
-  ['SET', markerKey, ''],
-  ['DEL', markerKey],
-  ['DBSIZE'],
-  ['SWAPDB', 0, 0],
-  ['FLUSHDB', 'ASYNC'],
-  ['EVAL', 'return 0', 0],
-  ['RESTORE', 'any key', 0, ''],
-  ['INFO', 'memory'],
-  ['RPUSH', 'any key', ''],
-  ['SADD', 'any key', ''],
-  ['ZADD', 'any key', 0, ''],
-  ['HSET', 'any key', '', ''],
-  ['PEXPIREAT', 'any key', 0],
-  ['XADD', 'any key', '*', '', ''],
-  ['XSETID', 'any key', '0-1'],
-  ['XGROUP', 'CREATE', 'any key', '', 0],
-  ['XCLAIM', 'any key', '', '', 0, '0-1'],
-  ['CLIENT', 'LIST'],
-  ['CLIENT', 'KILL', 'ID', 1],
-];
-const neededSince7: readonly Argument[][] = [
-  ['FUNCTION', 'DUMP'],
-  ['FUNCTION', 'FLUSH'],
-  ['FUNCTION', 'RESTORE', ''],
-];
-
 async function restoreWarnings(session: Session, server: ServerFacts): Promise<string[]> {
   if (server.role !== 'master')
     return ['The server is a replica: it can be backed up, but not restored into.'];
@@ -91,32 +62,4 @@ async function restoreWarnings(session: Session, server: ServerFacts): Promise<s
       `With maxmemory-policy ${policy} restores cannot be undone: the replaced data is not kept.`,
     );
   return warnings;
-}
-
-async function missingRights(session: Session, { redisVersion: [major] }: ServerFacts): Promise<string[]> {
-  for (const name of ['MULTI', 'WATCH', 'UNWATCH', 'EXEC', 'DISCARD']) {
-    const args = name === 'WATCH' ? [name, markerKey] : [name];
-    // EXEC and DISCARD without MULTI are refused, but not for lack of a right.
-    if (name !== 'MULTI' && (await isForbidden(session, args))) return [name];
-  }
-  if (await isForbidden(session, ['MULTI'])) return ['MULTI'];
-  const missing: string[] = [];
-  for (const args of major >= 7 ? [...needed, ...neededSince7] : needed) {
-    if (await isForbidden(session, args))
-      missing.push(args.slice(0, subcommands.has(String(args[0])) ? 2 : 1).join(' '));
-  }
-  await session.command('DISCARD');
-  return missing;
-}
-
-const subcommands = new Set(['CLIENT', 'FUNCTION', 'XGROUP']);
-
-async function isForbidden(session: Session, args: readonly Argument[]): Promise<boolean> {
-  try {
-    await session.command(...args);
-    return false;
-  } catch (error) {
-    if (!(error instanceof ReplyError)) throw error;
-    return error.message.startsWith('NOPERM') || /unknown command/i.test(error.message);
-  }
 }

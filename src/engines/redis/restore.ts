@@ -11,9 +11,10 @@ import { Loader } from './load.ts';
 import { emptyMarked, sortDatabases } from './marker.ts';
 import { watchMemory } from './memory-watch.ts';
 import { assertRoom, type Plan, planRestore } from './plan.ts';
+import { parseInfo } from './server.ts';
 import { openSession, type Session } from './session.ts';
 import { restoreSession, settleRestore, shrink } from './settle.ts';
-import { claimDatabases, type Staging, superseded, watchStaging } from './stage.ts';
+import { claimDatabases, claimSince, type Staging, superseded, watchStaging } from './stage.ts';
 import { type FunctionChange, holdsFunctions, switchOver } from './switch.ts';
 
 export interface RestoreOptions {
@@ -63,15 +64,16 @@ async function stageAndSwitch(
 ): Promise<RestoreReport> {
   const plan = await planRestore(session, ticket.source);
   assertRoom(plan);
-  const { own } = await forgetOthers(session, ticket.id);
+  const { own, marked } = await forgetOthers(session, ticket.id);
   const restored = plan.details.databases.map(({ db }) => db);
   // Keys of which some may be thrown out at any time are no copy to go back to.
   const mayKeep = !plan.server.policy.startsWith('allkeys');
-  const staging = await claimDatabases(session, ticket, { restored, own, mayKeep });
+  const claimed = await claimDatabases(session, ticket, { restored, own, marked, mayKeep });
   ticket.onPhase('transferring');
-  const loader = await load(session, bytes, plan, staging, options, signal);
+  const loader = await load(session, bytes, plan, claimed, options, signal);
   ticket.onPhase('verifying');
-  await verify(session, plan, loader, staging);
+  await verify(session, plan, loader, claimed);
+  const staging = await claimSince(session, ticket, claimed);
   const functions = await planFunctions(session, plan, loader);
   if (functions && staging.toEmpty.length > 0) throw tooFewForFunctions();
   await watchStaging(session, ticket, staging);
@@ -89,13 +91,16 @@ async function stageAndSwitch(
 }
 
 /** Of an earlier restore that kept nothing there may be a note that it had switched; nobody will ask for it any more. */
-async function forgetOthers(session: Session, ticketId: string): Promise<{ own: number[] }> {
+async function forgetOthers(
+  session: Session,
+  ticketId: string,
+): Promise<{ own: number[]; marked: number[] }> {
   const { marked, own } = await sortDatabases(session);
   for (const each of marked) {
     const { ticket, state, pairs } = each.marker;
     if (ticket !== ticketId && state === 'kept' && pairs === undefined) await emptyMarked(session, each);
   }
-  return { own };
+  return { own, marked: marked.map(({ db }) => db) };
 }
 
 async function load(
@@ -120,8 +125,13 @@ async function load(
   return loader;
 }
 
-/** Every command was answered; the number of keys must say the same. Those that expire may have done so by now. */
+/**
+ * Every command was answered; the number of keys must say the same. Those that expire may have done so by now; that they
+ * were not thrown out to save memory the server's count of those says.
+ */
 async function verify(session: Session, plan: Plan, { loaded }: Loader, { pairs }: Staging): Promise<void> {
+  const stats = parseInfo(await session.text('INFO', 'stats'));
+  if (Number(stats.get('evicted_keys') ?? 0) > plan.server.evictedKeys) throw evicted();
   const announced = new Map(plan.details.databases.map((each) => [each.db, each]));
   for (const { live, beside } of pairs) {
     const found = loaded.keys.get(live) ?? { keys: 0, expiring: 0 };
@@ -174,6 +184,14 @@ async function hasSwitched(target: Target, { id, attempt }: RestoreTicket): Prom
     // The reason the restore failed matters more, and is thrown.
     return false;
   }
+}
+
+function evicted(): ForestayError {
+  return new ForestayError(
+    'InstanceFull',
+    'The server threw out keys to save memory while the new data was built; some of them may be of that.',
+    { hint: 'Raise maxmemory for the time of the restore. Nothing was changed.' },
+  );
 }
 
 function tooFewForFunctions(): ForestayError {

@@ -18,6 +18,8 @@ export interface ServerFacts {
   readonly notCounted: number;
   /** `noeviction`, `allkeys-lru` … */
   readonly policy: string;
+  /** How many keys the server has thrown out since it was started. */
+  readonly evictedKeys: number;
   readonly systemMemory: number;
   /** Databases that hold keys, ascending. */
   readonly databases: readonly number[];
@@ -62,6 +64,7 @@ export async function readServer(session: Session): Promise<ServerFacts> {
     maxMemory: number('maxmemory'),
     notCounted: number('mem_not_counted_for_evict'),
     policy: text('maxmemory_policy'),
+    evictedKeys: number('evicted_keys'),
     systemMemory: number('total_system_memory'),
     databases: databasesIn(info),
   };

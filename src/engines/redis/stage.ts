@@ -1,17 +1,19 @@
 import { ForestayError } from '../../core/errors.ts';
 import type { RestoreTicket } from '../engine.ts';
-import { isOf, type Marker, markerKey, type Pair, readMarker } from './marker.ts';
+import { isOf, type Marker, markerKey, type Pair, readMarker, sortDatabases } from './marker.ts';
 import { ReplyError } from './resp.ts';
 import type { Session } from './session.ts';
 
 /** Databases that a restore builds in. */
 export interface Staging {
   /** Each of the instance's databases that is to change, with the one beside it. */
-  readonly pairs: Pair[];
+  readonly pairs: readonly Pair[];
   /** Of the instance's databases that are to become empty, where there is none to keep what is in them. */
-  readonly toEmpty: number[];
+  readonly toEmpty: readonly number[];
   /** Whether what is replaced can be kept. */
   readonly keeps: boolean;
+  /** Databases that are to change and hold what an earlier restore keeps, which is nothing of the instance's. */
+  readonly held: readonly number[];
 }
 
 /**
@@ -24,6 +26,8 @@ export async function claimDatabases(
   wanted: {
     readonly restored: readonly number[];
     readonly own: readonly number[];
+    /** Those of earlier restores. */
+    readonly marked: readonly number[];
     readonly mayKeep: boolean;
   },
 ): Promise<Staging> {
@@ -38,21 +42,60 @@ export async function claimDatabases(
       },
     );
   }
-  const replacedOnly = wanted.own.filter((db) => !wanted.restored.includes(db));
+  const others = wanted.own.filter((db) => !wanted.restored.includes(db));
+  // A pair there must be: its marker is all that tells, later, that functions were exchanged, and what they were.
+  const replacedOnly = wanted.restored.length + others.length > 0 ? others : [0];
   const pairs: Pair[] = [];
-  const toEmpty: number[] = [];
-  const free = freeDatabases(session, count, new Set([...wanted.restored, ...wanted.own]));
+  const free = freeDatabases(session, count, new Set([...wanted.restored, ...replacedOnly]));
   for (const live of wanted.restored) {
     const beside = await claimNext(session, ticket, free, live);
     if (beside === undefined) throw tooFew(wanted.restored.length, pairs.length, count);
     pairs.push({ live, beside });
   }
-  for (const live of replacedOnly) {
+  const more = await claimWhereFree(session, ticket, free, replacedOnly);
+  const all = [...pairs, ...more.pairs];
+  return {
+    pairs: all,
+    toEmpty: more.toEmpty,
+    keeps: wanted.mayKeep && more.toEmpty.length === 0,
+    held: all.map(({ live }) => live).filter((db) => wanted.marked.includes(db)),
+  };
+}
+
+/** The same for databases that the instance began to use while the new data was built: they, too, are replaced. */
+export async function claimSince(
+  session: Session,
+  ticket: RestoreTicket,
+  staging: Staging,
+): Promise<Staging> {
+  const { own } = await sortDatabases(session);
+  const known = [...staging.pairs.map(({ live }) => live), ...staging.toEmpty];
+  const since = own.filter((db) => !known.includes(db));
+  if (since.length === 0) return staging;
+  const free = freeDatabases(session, await countDatabases(session), new Set([...known, ...own]));
+  const { pairs, toEmpty } = await claimWhereFree(session, ticket, free, since);
+  return {
+    ...staging,
+    pairs: [...staging.pairs, ...pairs],
+    toEmpty: [...staging.toEmpty, ...toEmpty],
+    keeps: staging.keeps && toEmpty.length === 0,
+  };
+}
+
+async function claimWhereFree(
+  session: Session,
+  ticket: RestoreTicket,
+  free: AsyncGenerator<number>,
+  databases: readonly number[],
+): Promise<{ pairs: Pair[]; toEmpty: number[] }> {
+  const pairs: Pair[] = [];
+  const toEmpty: number[] = [];
+  for (const live of databases) {
     const beside = await claimNext(session, ticket, free, live);
     if (beside === undefined) toEmpty.push(live);
     else pairs.push({ live, beside });
   }
-  return { pairs, toEmpty, keeps: wanted.mayKeep && toEmpty.length === 0 };
+  return { pairs, toEmpty };
 }
 
 /** As SELECT tells it: the right to read the configuration is rarely given away. */

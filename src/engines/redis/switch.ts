@@ -22,7 +22,7 @@ export async function switchOver(
   staging: Staging,
   functions: FunctionChange | undefined,
 ): Promise<number> {
-  const { pairs, keeps } = staging;
+  const { pairs, keeps, held } = staging;
   const commands: Argument[][] = [
     ...functionCommands(functions?.after, functions !== undefined),
     ...pairs.map(({ live, beside }) => ['SWAPDB', live, beside]),
@@ -44,6 +44,8 @@ export async function switchOver(
       ['SELECT', live],
       ['DEL', markerKey],
       ['SELECT', beside],
+      // What an earlier restore kept there must not come back as the instance's own with an undo of this one.
+      ...(held.includes(live) ? [['FLUSHDB', 'ASYNC']] : []),
       ['SET', markerKey, JSON.stringify(marker)],
     );
   }

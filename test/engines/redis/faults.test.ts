@@ -96,6 +96,31 @@ describe('a full server', () => {
     expect(String(await server.run('INFO', 'stats'))).toContain('evicted_keys:0');
   });
 
+  test('that threw out keys while the data was built fails the restore: they may be of that', async () => {
+    for (let at = 0; at < 2000; at++) await server.run('SET', `k${at}`, randomBytes(1000), 'EX', 86_400);
+    const backup = await takeBackup(engine, instance.connection);
+    await server.run('FLUSHALL');
+    const bytes = Readable.from(
+      (async function* () {
+        yield backup.bytes.subarray(0, -20);
+        await expect.poll(() => server.runIn(15, 'DBSIZE')).toBeGreaterThan(1000);
+        const used = Number(/used_memory:(\d+)/.exec(String(await server.run('INFO', 'memory')))?.[1]);
+        const limit = String(used - 500_000);
+        await server.run('CONFIG', 'SET', 'maxmemory', limit, 'maxmemory-policy', 'volatile-random');
+        await expect
+          .poll(async () => String(await server.run('INFO', 'stats')))
+          .toMatch(/evicted_keys:[1-9]/);
+        await server.run('CONFIG', 'SET', 'maxmemory', '0', 'maxmemory-policy', 'noeviction');
+        yield backup.bytes.subarray(-20);
+      })(),
+    );
+    await expect(
+      engine.restore(instance.connection, bytes, ticketFor(backup.source), never),
+    ).rejects.toMatchObject({ code: 'InstanceFull', message: expect.stringContaining('threw out keys') });
+    expect(await instance.fingerprint()).toEqual({ functions: '' });
+    await server.run('CONFIG', 'RESETSTAT');
+  });
+
   test('that throws out any key keeps nothing for an undo, and the report says so', async () => {
     await instance.fill('hostile');
     const before = await instance.fingerprint();
@@ -221,6 +246,19 @@ describe('rights', () => {
       await expect(engine.backUp(as(keeper), never)).rejects.toMatchObject({ code: 'InstanceRefused' });
     } finally {
       await server.run('ACL', 'SETUSER', 'keeper', '+psync', '+swapdb', '+function|restore');
+    }
+  });
+
+  test('a user who could not clean up is refused a restore before anything is staged', async () => {
+    await server.run('SET', 'a', 'b');
+    const backup = await takeBackup(engine, instance.connection);
+    await server.run('ACL', 'SETUSER', 'keeper', '-flushdb');
+    try {
+      const expected = { code: 'InstanceRefused', message: expect.stringContaining('FLUSHDB') };
+      await refusesRestore(backup, expected, as(keeper));
+      await expect(engine.assertRestorable(as(keeper), backup.source, never)).rejects.toMatchObject(expected);
+    } finally {
+      await server.run('ACL', 'SETUSER', 'keeper', '+flushdb');
     }
   });
 

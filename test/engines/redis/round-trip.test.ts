@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { createRedisEngine } from '../../../src/engines/redis/engine.ts';
@@ -148,6 +149,60 @@ test('databases that the backup has not are empty after a restore, and back afte
   await server.runIn(11, 'SET', 'since', 'then');
   await engine.undo?.undo(instance.connection, ticket.id, never);
   expect(await instance.fingerprint()).toEqual(before);
+});
+
+test('a database that comes into use while the new data is built is replaced, too, and back after an undo', async () => {
+  await server.run('SET', 'a', '1');
+  const backup = await takeBackup(engine, instance.connection);
+  const ticket = ticketFor(backup.source);
+  const bytes = Readable.from(
+    (async function* () {
+      yield backup.bytes.subarray(0, 20);
+      await server.runIn(6, 'SET', 'since', 'then');
+      yield backup.bytes.subarray(20);
+    })(),
+  );
+  expect((await engine.restore(instance.connection, bytes, ticket, never)).undoable).toBe(true);
+  expect(await ownDatabases(server)).toEqual([0]);
+  await engine.undo?.undo(instance.connection, ticket.id, never);
+  expect(await ownDatabases(server)).toEqual([0, 6]);
+});
+
+test('functions without any key are restored, known to be there, and undone', async () => {
+  const load = (name: string) =>
+    server.run(
+      ...['FUNCTION', 'LOAD', `#!lua name=${name}\nredis.register_function('${name}', function() end)`],
+    );
+  await load('of_the_backup');
+  const after = await instance.fingerprint();
+  const backup = await takeBackup(engine, instance.connection);
+  await load('since');
+  const before = await instance.fingerprint();
+  const ticket = ticketFor(backup.source);
+  await engine.restore(instance.connection, streamOf(backup.bytes), ticket, never);
+  expect(await instance.fingerprint()).toEqual(after);
+  expect(await engine.settleRestore(instance.connection, ticket.id, never)).toBe('switched');
+  await engine.undo?.undo(instance.connection, ticket.id, never);
+  expect(await instance.fingerprint()).toEqual(before);
+});
+
+test('what an earlier restore keeps does not become data with the undo of one that needs its database', async () => {
+  await server.runIn(15, 'SET', 'in the last one', 'v');
+  const ofLast = await takeBackup(engine, instance.connection);
+  await server.run('FLUSHALL');
+  await server.run('SET', 'a', 'replaced first');
+  const backup = await takeBackup(engine, instance.connection);
+  const first = ticketFor(backup.source);
+  await engine.restore(instance.connection, streamOf(backup.bytes), first, never);
+  const before = await instance.fingerprint();
+  const second = ticketFor(ofLast.source);
+  await engine.restore(instance.connection, streamOf(ofLast.bytes), second, never);
+  expect(await ownDatabases(server)).toEqual([15]);
+  await engine.undo?.undo(instance.connection, second.id, never);
+  expect(await instance.fingerprint()).toEqual(before);
+  await expect(engine.undo?.undo(instance.connection, first.id, never)).rejects.toMatchObject({
+    code: 'UndoUnavailable',
+  });
 });
 
 test('a key that has the name of our marker is left out, and the report says so', async () => {
