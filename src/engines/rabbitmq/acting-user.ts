@@ -5,6 +5,8 @@ import { isObject, type Json } from './json.ts';
 /** Everything of a restore at the broker bears its ticket. */
 const prefixOf = (ticketId: string) => `forestay-${ticketId.toLowerCase()}`;
 export const journalName = prefixOf;
+/** A user that only holds the key of the journal. */
+export const journalKeyName = (ticketId: string) => `${prefixOf(ticketId)}-key`;
 
 /** Cleaning up goes on after an abort, but not for ever. */
 export const cleanUpMs = 60_000;
@@ -34,9 +36,9 @@ export async function withActingUser<T>(
 /** Resolves with how many there were. */
 export async function endActingUsers(own: Api, ticketId: string): Promise<number> {
   const listed = await own.get(['users'], 'columns=name');
-  const names = (Array.isArray(listed) ? (listed as readonly Json[]) : []).flatMap((user) =>
-    isObject(user) && String(user.name).startsWith(`${prefixOf(ticketId)}-`) ? [String(user.name)] : [],
-  );
+  const names = (Array.isArray(listed) ? (listed as readonly Json[]) : [])
+    .map((user) => (isObject(user) ? String(user.name) : ''))
+    .filter((name) => name.startsWith(`${prefixOf(ticketId)}-`) && name !== journalKeyName(ticketId));
   for (const name of names) await own.delete(['users', name]);
   return names.length;
 }

@@ -170,7 +170,8 @@ function exchange(
         ...{ host: target.host, port: target.port, method, path, agent, signal },
         auth: `${login.username}:${login.password}`,
         headers: {
-          accept: 'application/json',
+          // Where limits of users are deleted the broker says that it has no JSON to answer with (406).
+          accept: method === 'DELETE' ? 'application/json, */*;q=0.1' : 'application/json',
           ...(body && { 'content-type': 'application/json', 'content-length': body.length }),
         },
       },

@@ -3,7 +3,7 @@ import { isLimits, isOperatorPolicy, itemsOf, type Section } from './definitions
 import { importAll } from './import.ts';
 import { canonical, type Json } from './json.ts';
 import type { Changes, Thing } from './plan.ts';
-import { removeBindings, removeByPath, removeQueues, spareVhostsInUse } from './remove.ts';
+import { removeBindings, removeByPath, removeQueues, removeUserLimits, spareVhostsInUse } from './remove.ts';
 import { isLeft, queueOf, type Work } from './work.ts';
 
 /**
@@ -34,7 +34,12 @@ export async function applyChanges(work: Work, changes: Changes): Promise<void> 
   await spareVhostsInUse(work, removed);
   await removeByPath(work, of('vhosts', open(removed)));
   await removeByPath(work, of('users', removed));
+  await removeUserLimits(work, of('users', changesOf(changes, 'limits')));
   await importAll(work, limitsIn(work, vhosts));
+}
+
+function changesOf({ changed }: Changes, field: string): Thing[] {
+  return changed.filter(({ differs }) => differs.includes(field));
 }
 
 /** Of these nothing can be changed: they are deleted and made anew. */

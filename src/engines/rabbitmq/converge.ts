@@ -3,6 +3,7 @@ import type { Api } from './api.ts';
 import { applyChanges } from './apply.ts';
 import type { Definitions } from './definitions.ts';
 import { textOf } from './describe.ts';
+import { mayExpire } from './expiring.ts';
 import { type Changes, planChanges, type Thing } from './plan.ts';
 import { readDefinitions } from './read.ts';
 import { isLeft, type Work } from './work.ts';
@@ -38,9 +39,13 @@ export async function converge(options: {
   }
 }
 
-/** What is missing in spite of everything is a failure; what is different or too much is told. */
+/**
+ * What is missing in spite of everything is a failure, unless it is of a kind that goes by itself; what is different or too much
+ * is told.
+ */
 function giveUp(work: Work, { added, changed, removed, notKept }: Changes): string[] {
-  const missing = added[0];
+  const expired = added.filter((thing) => mayExpire(work.wanted, thing));
+  const missing = added.find((thing) => !expired.includes(thing));
   if (missing) {
     throw new ForestayError(
       'ToolFailed',
@@ -55,6 +60,7 @@ function giveUp(work: Work, { added, changed, removed, notKept }: Changes): stri
   return [
     ...notKept,
     ...sentences(work),
+    ...expired.map((thing) => `Nobody uses it, so the broker has removed it again: ${text(thing)}.`),
     ...changed
       .filter(open)
       .map((change) => `Different in the broker: ${text(change)} (${change.differs.join(', ')}).`),

@@ -6,7 +6,7 @@ import {
   type Section,
   sections,
 } from './definitions.ts';
-import { canonical } from './json.ts';
+import { canonical, isObject, type Json } from './json.ts';
 
 /** What makes the definitions of a broker equal to others. */
 export interface Changes {
@@ -69,7 +69,15 @@ export function planChanges(
 /** Fields that only newer brokers know make no difference. */
 function differences(section: Section, wanted: Item, found: Item): string[] {
   const fields = comparedFields[section] ?? Object.keys(wanted);
-  return fields.filter((field) => canonical(wanted[field] ?? null) !== canonical(found[field] ?? null));
+  return fields.filter(
+    (field) => comparable(field, wanted[field] ?? null) !== comparable(field, found[field] ?? null),
+  );
+}
+
+/** Of a vhost that rabbitmqctl made the tags are no list, but an empty text; of one that was imported they are an empty list. */
+function comparable(field: string, value: Json): string {
+  const hasNoTags = field === 'metadata' && isObject(value) && value.tags === '';
+  return canonical(hasNoTags ? { ...value, tags: [] } : value);
 }
 
 function isPermission(section: Section): boolean {

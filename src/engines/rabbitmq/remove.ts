@@ -41,6 +41,20 @@ export async function removeBindings(work: Work, things: readonly Thing[]): Prom
   }
 }
 
+/** An import of a user adds limits, and takes none away. */
+export async function removeUserLimits({ api }: Work, users: readonly Thing[]): Promise<void> {
+  await forEach(users, async ({ item }) => {
+    const user = String(item.name);
+    if (!isAddressable(user)) return;
+    const listed = await api.get(['user-limits', user]);
+    const [found] = Array.isArray(listed) ? (listed as readonly Json[]) : [];
+    const names = isObject(found) && isObject(found.value) ? Object.keys(found.value) : [];
+    for (const name of names)
+      if (!isObject(item.limits) || item.limits[name] === undefined)
+        await api.delete(['user-limits', user, name]);
+  });
+}
+
 /**
  * A vhost goes with all its queues, also those that no backup lists: one that has a queue with messages or consumers stays, with
  * all that is in it.

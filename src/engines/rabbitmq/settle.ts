@@ -30,10 +30,9 @@ export async function settleRestore(
   }
   const journal = await readJournal(own, ticketId);
   if (journal?.state === 'done') return 'switched';
-  if (journal) {
-    await putBack(own, target, ticketId, journal.before, signal);
-    await deleteJournal(own, ticketId);
-  }
+  if (journal) await putBack(own, target, ticketId, journal.before, signal);
+  // Also where there is no journal: its key comes before it and goes behind it.
+  await deleteJournal(own, ticketId);
   return 'clean';
 }
 

@@ -27,13 +27,10 @@ export async function undoRestore(
   const { user } = await examineBroker(own, target.vhost);
   const current = await readDefinitions(own, target.vhost);
   const changes = planChanges({ current, wanted: journal.before }, user);
-  refuseLeft(await findLeft(own, target, changes), 'Nothing was changed.');
+  refuseLeft(await findLeft(own, target, changes));
   const left = await putBack(own, target, ticketId, journal.before, signal);
   // What is said of our own user is as it was before, not something that is left.
-  refuseLeft(
-    left.filter((sentence) => !changes.notKept.includes(sentence)),
-    'The rest is undone.',
-  );
+  assertPutBack(left.filter((sentence) => !changes.notKept.includes(sentence)));
   await deleteJournal(own, ticketId);
 }
 
@@ -49,14 +46,28 @@ export async function discardReplaced(
   await deleteJournal(own, ticketId);
 }
 
-function refuseLeft(left: readonly string[], state: string): void {
+function refuseLeft(left: readonly string[]): void {
   if (left.length === 0) return;
-  const more = left.length > 5 ? ` And ${left.length - 5} more.` : '';
   throw new ForestayError(
     'InstanceBusy',
-    `The undo would delete messages: ${left.slice(0, 5).join(' ')}${more} ${state}`,
+    `The undo would delete messages: ${some(left)} Nothing was changed.`,
     {
       hint: 'Stop what reads and writes these queues, move or consume their messages, or delete them yourself; then undo again.',
     },
   );
+}
+
+function assertPutBack(left: readonly string[]): void {
+  if (left.length === 0) return;
+  throw new ForestayError(
+    'InstanceBusy',
+    `The undo did not put everything back: ${some(left)} The rest is undone.`,
+    {
+      hint: 'Of queues: stop what uses them, and move or consume their messages. Change other things yourself, with rabbitmqctl. Then undo again.',
+    },
+  );
+}
+
+function some(left: readonly string[]): string {
+  return `${left.slice(0, 5).join(' ')}${left.length > 5 ? ` And ${left.length - 5} more.` : ''}`;
 }

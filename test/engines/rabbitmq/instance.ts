@@ -59,6 +59,8 @@ export async function makeRabbitmqInstance(
       if (scope === 'vhost') await management.call('DELETE', `vhosts/${at(vhost)}`);
       for (const { name } of await management.list('global-parameters'))
         if (isOurs(name)) await management.call('DELETE', `global-parameters/${at(String(name))}`);
+      for (const { name } of await management.list('users'))
+        if (isOurs(name)) await management.call('DELETE', `users/${at(String(name))}`);
     },
   };
 }
@@ -66,8 +68,12 @@ export async function makeRabbitmqInstance(
 export async function findRemains(management: Management): Promise<string[]> {
   const users = await management.list('users');
   const parameters = await management.list('global-parameters');
+  // A journal that is kept for an undo has a user that holds its key.
+  const keys = parameters.map(({ name }) => `${name}-key`);
   return [
-    ...users.filter(({ name }) => isOurs(name)).map(({ name }) => `user ${name}`),
+    ...users
+      .filter(({ name }) => isOurs(name) && !keys.includes(String(name)))
+      .map(({ name }) => `user ${name}`),
     ...parameters
       .filter(({ name, value }) => isOurs(name) && (value as { state: string }).state !== 'done')
       .map(({ name }) => `journal ${name}`),

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ForestayError } from '../../../src/core/errors.ts';
 import type { RestorePlan } from '../../../src/engines/engine.ts';
@@ -33,7 +34,8 @@ afterEach(async () => {
   await instance.close();
 });
 
-const call = (method: string, path: string, body?: object) => instance.management.call(method, path, body);
+const call = <Body = unknown>(method: string, path: string, body?: object) =>
+  instance.management.call<Body>(method, path, body);
 const restore = (backup: TakenBackup, connection = instance.connection) =>
   engine.restore(connection, streamOf(backup.bytes), ticketFor(backup.source), never);
 const plan = (backup: TakenBackup) =>
@@ -206,8 +208,8 @@ describe('the user that Forestay connects as', () => {
     const report = await restore(backup);
     expect(report.notKept).toEqual([expect.stringContaining(`"${server.username}"`)]);
     expect(planned.notKept).toEqual(report.notKept);
-    const [self] = await instance.management.list('users');
-    expect(self).toMatchObject({ name: server.username, limits: { 'max-channels': 100 } });
+    const self = await call('GET', `users/${server.username}`);
+    expect(self).toMatchObject({ limits: { 'max-channels': 100 } });
     await call('DELETE', `user-limits/${server.username}/max-channels`);
   });
 });
@@ -223,6 +225,54 @@ describe('a limit of queues', () => {
     await queue('other');
     await restore(backup);
     expect(await instance.fingerprint()).toEqual(before);
+  });
+});
+
+describe('what an import does not do', () => {
+  test('is done all the same: limits of users that the backup has not are gone, and back after an undo', async () => {
+    await call('PUT', 'users/limited', { password: 'x', tags: '' });
+    await call('PUT', 'user-limits/limited/max-channels', { value: 3 });
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    await call('PUT', 'user-limits/limited/max-connections', { value: 0 });
+    await call('DELETE', 'user-limits/limited/max-channels');
+    const changed = await instance.fingerprint();
+    const ticket = ticketFor(backup.source);
+    const report = await engine.restore(instance.connection, streamOf(backup.bytes), ticket, never);
+    expect(report.notKept).toEqual([]);
+    expect(await instance.fingerprint()).toEqual(before);
+    await engine.undo?.undo(instance.connection, ticket.id, never);
+    expect(await instance.fingerprint()).toEqual(changed);
+  });
+
+  test('a vhost that rabbitmqctl made is no different when it was made anew', async () => {
+    await server.ctl('add_vhost', 'by rabbitmqctl');
+    const backup = await takeBackup(engine, instance.connection);
+    await call('DELETE', 'vhosts/by%20rabbitmqctl');
+    expect((await restore(backup)).notKept).toEqual([]);
+    expect(await plan(backup)).toEqual({ added: [], changed: [], removed: [], notKept: [] });
+  });
+});
+
+describe('what expires when nobody uses it', () => {
+  test('faster than a restore takes is no reason for it to fail: it is told', async () => {
+    await queue('short-lived', { 'x-expires': 900_001 });
+    await queue('other');
+    await call('PUT', 'exchanges/%2F/with%20it', { type: 'fanout', durable: true, auto_delete: true });
+    for (const source of ['amq.topic', 'with%20it'])
+      await call('POST', `bindings/%2F/e/${source}/q/short-lived`, { routing_key: 'a' });
+    // So many that the queue is gone before they can be read again.
+    const bindings = Array.from({ length: 400 }, (_, key) => ({
+      ...{ source: 'amq.topic', vhost: '/', destination: 'other', destination_type: 'queue', arguments: {} },
+      routing_key: String(key),
+    }));
+    await call('POST', 'definitions', { bindings });
+    const { bytes, source } = await takeBackup(engine, instance.connection);
+    for (const name of ['short-lived', 'other']) await call('DELETE', `queues/%2F/${name}`);
+    const backup = { bytes: Buffer.from(bytes.toString().replace('900001', '1')), source };
+    const { notKept } = await restore(backup);
+    expect(notKept.join('\n')).toContain('removed it again: queue "short-lived" in vhost "/"');
+    expect((await instance.management.list('queues')).map(({ name }) => name)).toEqual(['other']);
   });
 });
 
@@ -435,6 +485,22 @@ describe('a journal that somebody changed', () => {
       code: 'InstanceRefused',
     });
     await engine.undo?.discard(instance.connection, id, never);
+  });
+
+  test('cannot be read by those who see global parameters but not hashes of passwords, and its state is sealed, too', async () => {
+    const backup = await takeBackup(engine, instance.connection);
+    const ticket = ticketFor(backup.source);
+    await engine.restore(instance.connection, streamOf(backup.bytes), ticket, never);
+    const path = `global-parameters/forestay-${ticket.id}`;
+    const { value } = await call<{ value: { state: string; before: string } }>('GET', path);
+    expect(value.state).toBe('done');
+    expect(() => gunzipSync(Buffer.from(value.before, 'base64'))).toThrow('incorrect header check');
+    await call('PUT', path, { value: { ...value, state: 'applying' } });
+    await expect(engine.settleRestore(instance.connection, ticket.id, never)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+    });
+    await engine.undo?.discard(instance.connection, ticket.id, never);
+    expect((await instance.management.list('users')).map(({ name }) => name)).toEqual([server.username]);
   });
 });
 
