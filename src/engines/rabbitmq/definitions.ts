@@ -59,30 +59,30 @@ export class NotDefinitions extends Error {}
 
 /** Reads what the broker exports; with a vhost, only what is in that. */
 export function fromBroker(exported: Json, vhost: string | undefined): Definitions {
-  const all = read(exported);
-  const queues = temporaries(all, 'queues');
-  const exchanges = temporaries(all, 'exchanges');
-  return select(all, (section, item) => {
+  return select(withoutTemporary(read(exported)), (section, item) => {
     if (section === 'global_parameters' && item.name === 'internal_cluster_id') return undefined;
     if (
       oursPattern.test(String(section === 'users' || section === 'global_parameters' ? item.name : item.user))
     )
       return undefined;
-    if (section === 'queues' || section === 'exchanges') {
-      if (isTemporary(item)) return undefined;
-    }
-    if (section === 'bindings') {
-      const destinations = item.destination_type === 'queue' ? queues : exchanges;
-      if (
-        exchanges.has(place(item.vhost, item.source)) ||
-        destinations.has(place(item.vhost, item.destination))
-      )
-        return undefined;
-    }
     if (vhost === undefined) return item;
     if (!ofOneVhost.has(section) || item.vhost !== vhost) return undefined;
     const { vhost: _, ...rest } = item;
     return rest;
+  });
+}
+
+/** Without what only clients can make again, and what is bound to it. */
+export function withoutTemporary(all: Definitions): Definitions {
+  const queues = temporaries(all, 'queues');
+  const exchanges = temporaries(all, 'exchanges');
+  return select(all, (section, item) => {
+    if (section === 'queues' || section === 'exchanges') return isTemporary(section, item) ? undefined : item;
+    if (section !== 'bindings') return item;
+    const destinations = item.destination_type === 'queue' ? queues : exchanges;
+    const isBoundToOne =
+      exchanges.has(place(item.vhost, item.source)) || destinations.has(place(item.vhost, item.destination));
+    return isBoundToOne ? undefined : item;
   });
 }
 
@@ -118,14 +118,16 @@ export function isOperatorPolicy(section: Section, item: Item): boolean {
 
 /**
  * Auto-delete and not durable: it lives as long as the clients that use it. Made again without them, a queue of this kind
- * would never be deleted, and fill up.
+ * would never be deleted, and fill up. Queues that the broker has named for a client (`amq.gen-…`), be they durable, it exports, but
+ * passes over when it imports.
  */
-function isTemporary(item: Item): boolean {
+function isTemporary(section: 'queues' | 'exchanges', item: Item): boolean {
+  if (section === 'queues' && String(item.name).startsWith('amq.')) return true;
   return item.auto_delete === true && item.durable === false;
 }
 
 function temporaries(definitions: Definitions, section: 'queues' | 'exchanges'): ReadonlySet<string> {
-  const found = [...itemsOf(definitions, section).values()].filter(isTemporary);
+  const found = [...itemsOf(definitions, section).values()].filter((item) => isTemporary(section, item));
   return new Set(found.map((item) => place(item.vhost, item.name)));
 }
 

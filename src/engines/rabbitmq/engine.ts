@@ -24,7 +24,7 @@ export function createRabbitmqEngine(options: Partial<ApiLimits & SettleLimits> 
     restoresInPlace: true,
     notIncluded: [
       'Messages: a backup holds what RabbitMQ calls definitions. A restore deletes no queue that holds messages; it says which it left.',
-      'Queues and exchanges that are auto-delete and not durable, and exclusive queues: they live as long as their clients, who declare them again.',
+      'Queues and exchanges that are auto-delete and not durable, exclusive queues, and queues that the broker named (amq.gen-…): they live as long as their clients, who declare them again.',
       'With the field vhost: users and permissions, which belong to the broker.',
       'The configuration of nodes, enabled plugins, feature flags, the Erlang cookie, and the identity of the cluster (internal_cluster_id).',
     ],

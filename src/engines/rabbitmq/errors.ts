@@ -69,7 +69,9 @@ function say({ code, hint }: Meaning, what: string, why: string, cause?: unknown
 function reasonOf(body: Json | undefined): string | undefined {
   if (!isObject(body) || (body.error === undefined && body.reason === undefined)) return undefined;
   const text = spoken(body.reason ?? body.error ?? '')
-    .replace(/[a-z][a-z0-9+.-]*:\/\/\S+/gi, '…')
+    .replace(/[a-z][a-z0-9+.-]*:\/\/(?:[^"]*(?=")|\S+)/gi, '…')
+    // Also without a scheme, where that is what is wrong with it.
+    .replace(/[^\s"]*:[^\s"]*@[^\s"]*/g, '…')
     .replace(/\s+/g, ' ')
     .trim()
     .replace(/\.$/, '');

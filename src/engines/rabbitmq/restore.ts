@@ -8,7 +8,7 @@ import { readBackup } from './backup-file.ts';
 import { examineBroker } from './broker.ts';
 import type { Target } from './connection.ts';
 import { converge } from './converge.ts';
-import { countOf, type Definitions } from './definitions.ts';
+import { countOf, type Definitions, withoutTemporary } from './definitions.ts';
 import { assertCompatible, type Details } from './details.ts';
 import { deleteJournal, readJournal, writeJournal } from './journal.ts';
 import { readDefinitions } from './read.ts';
@@ -48,7 +48,8 @@ export async function readWhole(
   signal: AbortSignal,
 ): Promise<Definitions> {
   const definitions = await readBackup(bytes, signal);
-  if (countOf(definitions) === details.count) return definitions;
+  // Backups of earlier versions may hold what cannot be made again.
+  if (countOf(definitions) === details.count) return withoutTemporary(definitions);
   throw new ForestayError(
     'BackupDamaged',
     `The backup holds ${countOf(definitions)} things instead of ${details.count}.`,

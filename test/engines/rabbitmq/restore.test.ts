@@ -254,6 +254,40 @@ describe('what an import does not do', () => {
   });
 });
 
+describe('queues that the broker named', () => {
+  test('are not in a backup, which no broker would take otherwise, and no restore touches them', async () => {
+    const declare = `Queue = rabbit_misc:r(<<"/">>, queue, <<"amq.gen-1">>), {new, _} = rabbit_amqqueue:declare(Queue, true, false, [], none, <<"x">>), rabbit_binding:add({binding, rabbit_misc:r(<<"/">>, exchange, <<"amq.topic">>), <<"k">>, Queue, []}, <<"x">>).`;
+    await server.ctl('eval', declare);
+    await queue('named');
+    const before = await instance.fingerprint();
+    const backup = await takeBackup(engine, instance.connection);
+    expect(backup.bytes.toString()).not.toContain('amq.gen');
+    await call('DELETE', 'queues/%2F/named');
+    expect((await restore(backup)).notKept).toEqual([]);
+    expect(await instance.fingerprint()).toEqual(before);
+    await call('DELETE', 'queues/%2F/amq.gen-1');
+    expect((await restore(backup)).notKept).toEqual([]);
+  });
+});
+
+describe('a reason of the broker', () => {
+  test('shows no URI, be it with spaces or without a scheme', async () => {
+    for (const uri of ['http://user:s3cret pass-word@host', 'user:s3cret-pass-word@host']) {
+      const backup = await takeBackup(engine, instance.connection);
+      const text = backup.bytes.toString();
+      const item = { component: 'federation-upstream', name: 'up', value: { uri }, vhost: '/' };
+      const bytes = Buffer.from(text.replace('"parameters":[', `"parameters":[${JSON.stringify(item)}`));
+      const details = { ...backup.source.details, count: Number(backup.source.details.count) + 1 };
+      const error: unknown = await restore({ bytes, source: { ...backup.source, details } }).catch((e) => e);
+      expect(error).toMatchObject({
+        code: 'InstanceRefused',
+        message: expect.stringContaining('not a valid URI'),
+      });
+      expect(String(error)).not.toMatch(/s3cret|pass-word/);
+    }
+  });
+});
+
 describe('what expires when nobody uses it', () => {
   test('faster than a restore takes is no reason for it to fail: it is told', async () => {
     await queue('short-lived', { 'x-expires': 900_001 });
@@ -261,17 +295,19 @@ describe('what expires when nobody uses it', () => {
     await call('PUT', 'exchanges/%2F/with%20it', { type: 'fanout', durable: true, auto_delete: true });
     for (const source of ['amq.topic', 'with%20it'])
       await call('POST', `bindings/%2F/e/${source}/q/short-lived`, { routing_key: 'a' });
-    // So many that the queue is gone before they can be read again.
-    const bindings = Array.from({ length: 400 }, (_, key) => ({
-      ...{ source: 'amq.topic', vhost: '/', destination: 'other', destination_type: 'queue', arguments: {} },
-      routing_key: String(key),
-    }));
-    await call('POST', 'definitions', { bindings });
     const { bytes, source } = await takeBackup(engine, instance.connection);
     for (const name of ['short-lived', 'other']) await call('DELETE', `queues/%2F/${name}`);
     const backup = { bytes: Buffer.from(bytes.toString().replace('900001', '1')), source };
-    const { notKept } = await restore(backup);
-    expect(notKept.join('\n')).toContain('removed it again: queue "short-lived" in vhost "/"');
+    // Before the broker is read again the queue is gone.
+    const proxy = await startFaultProxy(`http://${server.host}:${server.port}`);
+    proxy.setRule(({ method }) => (method === 'GET' ? { kind: 'delay', ms: 50 } : undefined));
+    try {
+      const port = Number(new URL(proxy.url).port);
+      const { notKept } = await restore(backup, engine.parseConnection({ ...instance.connection, port }));
+      expect(notKept.join('\n')).toContain('removed it again: queue "short-lived" in vhost "/"');
+    } finally {
+      await proxy.close();
+    }
     expect((await instance.management.list('queues')).map(({ name }) => name)).toEqual(['other']);
   });
 });
