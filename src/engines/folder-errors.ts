@@ -10,7 +10,7 @@ const full: Meaning = {
 };
 const noRight: Meaning = {
   code: 'InstanceRefused',
-  hint: 'Let the worker run as root or as the owner of everything in the folder; a restore also writes in the folder above it.',
+  hint: 'Let the worker run as root or as the owner of everything in the folder; a restore also writes in the folder above it. What is immutable or append-only (lsattr shows it) not even root changes.',
 };
 const gone: Meaning = {
   code: 'InstanceUnreachable',
@@ -18,7 +18,7 @@ const gone: Meaning = {
 };
 const mounted: Meaning = {
   code: 'InstanceRefused',
-  hint: 'The folder is a mount point or otherwise held by the system: register a folder within it.',
+  hint: 'The folder is a mount point or otherwise held by the system (part of a container image, say): register a folder within it, or one that was made on the same file system.',
 };
 
 export const folderCodes: Readonly<Record<string, Meaning>> = {

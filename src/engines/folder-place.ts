@@ -1,4 +1,4 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { access, constants, lstat, readFile } from 'node:fs/promises';
 import { ForestayError } from '../core/errors.ts';
 import { findRealPlace, type Limits, type Place } from './roots.ts';
 
@@ -42,7 +42,24 @@ export async function findExchangeableFolder(allowed: string, limits: Limits): P
       hint: 'Register a folder within it: a restore builds the new folder beside the old one, on the same file system.',
     });
   }
+  if (!(await isMovable(place))) {
+    throw new ForestayError(
+      'InstanceRefused',
+      'The worker may not write in the folder, so it cannot exchange it.',
+      {
+        hint: 'Give the user of the worker the right to write in the folder itself (chmod u+w), or run the worker as root.',
+      },
+    );
+  }
   return place;
+}
+
+/** Moving a folder changes its entry `..`, which takes the right to write in it. */
+export async function isMovable(place: Place): Promise<boolean> {
+  return access(place.path, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 export async function isMountPoint(place: Place): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { restorePrefix } from './folder-names.ts';
-import { isMountPoint } from './folder-place.ts';
+import { isMountPoint, isMovable } from './folder-place.ts';
 import { exchange } from './folder-swap.ts';
 import type { Place } from './roots.ts';
 
@@ -16,6 +16,8 @@ export async function folderRestoreWarnings(
 ): Promise<string[]> {
   if (await isMountPoint(place))
     return ['The folder is a mount point, so restores will fail. Register a folder within it.'];
+  if (!(await isMovable(place)))
+    return ['The worker may not write in the folder itself, so restores will fail: chmod u+w.'];
   let folder: string | undefined;
   try {
     // With two empty folders where a restore would do it, since only trying tells.

@@ -1,4 +1,5 @@
 import { rename } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { arch, platform } from 'node:process';
 import { ForestayError } from '../core/errors.ts';
 import { ChildExit, runTool } from '../pipeline/child-process.ts';
@@ -40,7 +41,10 @@ export async function exchange(one: string, other: string, perl: string): Promis
         },
       );
     }
-    throw error;
+    const [name] = Object.entries(constants.errno).find(([, number]) => number === exitCode) ?? [];
+    throw name === undefined
+      ? error
+      : Object.assign(new Error(`The folders cannot be exchanged: ${name}`), { code: name });
   }
 }
 

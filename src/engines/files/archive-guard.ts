@@ -22,6 +22,10 @@ export function guardArchive(): ArchiveGuard {
 const blockSize = 512;
 /** More than any name, link and extended attributes that Linux lets a file have (64 KiB each, a few of them). */
 const maxExtended = 8 * 1024 * 1024;
+/** Bytes of a path that Linux takes (PATH_MAX without the zero). What is deeper can be read step by step, but tar makes it by its path. */
+const longestName = 4095;
+/** The same without the `./` that each of our members begins with. */
+export const longestPath = longestName - 2;
 
 type Expecting =
   | { readonly what: 'header' }
@@ -47,8 +51,8 @@ function makeReader() {
     const type = String.fromCharCode(block[156] ?? 0);
     if (type === 'x') {
       const size = numberOf(block, 124, 12);
-      if (size > maxExtended || extended.size > 0)
-        refuse('it has an extended header of a kind we never write');
+      if (size > maxExtended) refuse('names and extended attributes of a file in it take more than 8 MiB');
+      if (extended.size > 0) refuse('it has an extended header of a kind we never write');
       expecting = { what: 'extended', parts: [], left: size, padding: padding(size) };
       return;
     }
@@ -138,6 +142,8 @@ function assertInside(name: string): void {
   if (name === '' || name.startsWith('/') || name.includes('\0') || name.split('/').includes('..')) {
     refuse(`it has a member whose name leads out of the folder: ${JSON.stringify(name.slice(0, 200))}`);
   }
+  if (name.length > longestName)
+    refuse(`it has a path too long to be made: ${JSON.stringify(name.slice(0, 200))} …`);
 }
 
 function nameInHeader(block: Buffer): string {

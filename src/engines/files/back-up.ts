@@ -5,6 +5,7 @@ import { joinStreams } from '../../pipeline/join-streams.ts';
 import { stallWatchdog } from '../../pipeline/stall-watchdog.ts';
 import type { BackupSource } from '../engine.ts';
 import { restorePrefix } from '../folder-names.ts';
+import { guardArchive, longestPath } from './archive-guard.ts';
 import type { Target } from './connection.ts';
 import type { Details } from './details.ts';
 import { changing, translateError } from './errors.ts';
@@ -40,6 +41,15 @@ export async function backUp(
       hint: 'Device nodes are not backed up, because restoring one gives away the device. Remove it or register another folder.',
     });
   }
+  if (before.tooLong !== undefined) {
+    throw new ForestayError(
+      'InstanceRefused',
+      `The folder holds a path too long to be restored: ${before.tooLong} …`,
+      {
+        hint: `Paths within the folder may have ${longestPath} bytes. Shorten it, or register a folder further down.`,
+      },
+    );
+  }
   const changes: string[] = [];
   const warnings: string[] = [];
   const details: Details = {
@@ -68,17 +78,18 @@ export async function backUp(
         hint: 'Check that its file system (a network file system, perhaps) answers.',
       },
     );
+  const guard = guardArchive();
   const compare = checkAtEnd(async (stop) => {
     const after = await look(AbortSignal.any([signal, stop]));
-    if (after.digest === before.digest) return;
+    if (after.digest === before.digest) return assertWhole(guard.members(), after.members);
     const what = describeChange(before, after);
     if (!tolerant) throw changed(what);
     note(changes, what);
   });
   return {
-    stream: joinStreams(source, [stallWatchdog(stallMs, stalled), compare], {
+    stream: joinStreams(source, [stallWatchdog(stallMs, stalled), guard.stage, compare], {
       signal,
-      translate: (error) => translateError(error, 'The backup failed'),
+      translate: (error) => translateError(asRefusal(error), 'The backup failed'),
     }),
     tool: { name: 'tar', version },
     engineVersion: version,
@@ -129,6 +140,28 @@ function changed(what: string): ForestayError {
   return new ForestayError('InstanceBusy', `The folder changed while it was backed up: ${what}`, {
     hint: changing.hint,
   });
+}
+
+/** A backup is not done before what reads it at a restore has read it, too: what it refuses then it refuses now. */
+function asRefusal(error: Error): Error {
+  if (!(error instanceof ForestayError) || error.code !== 'IncompatibleBackup') return error;
+  return new ForestayError(
+    'InstanceRefused',
+    `The folder cannot be restored from an archive. ${error.message}`,
+    {
+      hint: 'Take what the message names out of the folder, or register another one.',
+    },
+  );
+}
+
+/** tar may leave something out and be content with itself. */
+function assertWhole(archived: number, seen: number): void {
+  if (archived === seen) return;
+  throw new ForestayError(
+    'ToolFailed',
+    `tar reported success, but wrote ${archived} of ${seen} files and folders.`,
+    { hint: 'Check GNU tar on the machine of the worker.' },
+  );
 }
 
 function describeChange(before: Walk, after: Walk): string {

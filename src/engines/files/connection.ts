@@ -1,7 +1,9 @@
+import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ForestayError } from '../../core/errors.ts';
 import type { Connection } from '../../core/instance.ts';
+import { restorePrefix } from '../folder-names.ts';
 import { type Limits, type RefusalCode, readPath } from '../roots.ts';
 
 export const connectionSchema = Type.Object(
@@ -55,6 +57,12 @@ function read(input: unknown, limits: Limits, code: RefusalCode): Target {
     );
   }
   const folder = readPath(input.path, limits, code);
+  if (path.basename(folder).startsWith(restorePrefix)) {
+    refuse(
+      `Names that begin with ${restorePrefix} are those of staging, which is in no backup.`,
+      'Rename the folder.',
+    );
+  }
   return { path: folder, changes: input.changes ?? 'fail', limits };
 }
 

@@ -31,6 +31,7 @@ export function createFilesEngine(options: FilesEngineOptions): Engine {
     restoreIsAtomic: false,
     notIncluded: [
       'Sockets: the programs that listen on them make them again. A folder with device nodes is refused.',
+      'That two names are of one named pipe: each becomes a pipe of its own.',
       'Anything on other file systems that are mounted within the folder: such a folder is refused.',
       'File attributes that are not extended attributes (chattr +i and the like), and times of access.',
       'Staging of restores of folders within the folder (names that begin with .forestay-restore-).',

@@ -19,6 +19,6 @@ export function planOwnership(details: Details): Ownership {
 export function notKeptBy({ keep, uid }: Ownership): string[] {
   if (keep) return [];
   return [
-    `The owners of the files: the worker is not root, so everything belongs to user ${uid} and its group.`,
+    `The owners of the files: the worker is not root, so everything belongs to user ${uid} and its group, and no file is setuid or setgid.`,
   ];
 }

@@ -10,7 +10,7 @@ import { walk } from './walk.ts';
 export async function probe(target: Target, tools: Programs, signal: AbortSignal): Promise<Probe> {
   const engineVersion = await requireTar(tools, signal);
   const place = await findFolder(target);
-  const { device } = await walk(place.path, {
+  const { device, tooLong } = await walk(place.path, {
     find: tools.find,
     signal,
     tolerant: target.changes === 'report',
@@ -20,6 +20,8 @@ export async function probe(target: Target, tools: Programs, signal: AbortSignal
   const warnings: string[] = [];
   if (device !== undefined)
     warnings.push(`The folder holds a device node (${device}), so backups will fail. Remove it.`);
+  if (tooLong !== undefined)
+    warnings.push(`The folder holds a path too long to be restored (${tooLong} …), so backups will fail.`);
   warnings.push(...(await folderRestoreWarnings(place, tools.perl, translateError)));
   if (process.getuid?.() !== 0) {
     warnings.push(

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ForestayError } from '../../core/errors.ts';
 import { abortError, onAbort } from '../../pipeline/abort.ts';
-import { runSink } from '../../pipeline/child-process.ts';
+import { runSink, runTool } from '../../pipeline/child-process.ts';
 import type { RestoreReport, RestoreTicket } from '../engine.ts';
 import { replaceFolder } from '../folder-restore.ts';
 import type { Place } from '../roots.ts';
@@ -97,8 +97,18 @@ async function unpack(work: Work, folder: string, ownership: Ownership): Promise
     await disk.settled();
     release();
   }
+  if (!ownership.keep) await dropRights(folder, work);
   await disk.finish();
   return { members: guard.members(), warnings };
+}
+
+/**
+ * A program that ran with the rights of its owner would run with the worker's now, who may start it whoever wrote it. Nobody
+ * else can reach what is staged, so there is no moment at which they could.
+ */
+async function dropRights(folder: string, { tools, signal }: Work): Promise<void> {
+  const each = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
+  await runTool(tools.find, [folder, ...each], { signal });
 }
 
 async function check({ tools, signal }: Work, folder: string, unpacked: Unpacked): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { spawnSource } from '../../pipeline/child-process.ts';
 import { restorePrefix } from '../folder-names.ts';
+import { longestPath } from './archive-guard.ts';
 
 /** What a walk over a folder saw. */
 export interface Walk {
@@ -12,6 +13,8 @@ export interface Walk {
   readonly gids: readonly number[];
   /** The first device node, when there is one. */
   readonly device: string | undefined;
+  /** The beginning of the first path too long for tar to make it again, when there is one. */
+  readonly tooLong: string | undefined;
   /** What was changed last, for people. */
   readonly newest: { readonly path: string; readonly at: string } | undefined;
 }
@@ -50,12 +53,20 @@ export async function walk(folder: string, options: WalkOptions): Promise<Walk> 
   return seen.result();
 }
 
+/** Where the path begins: after nine other fields. */
+function pathAt(record: Buffer): number {
+  let at = 0;
+  for (let field = 0; field < 9; field++) at = record.indexOf(' ', at) + 1;
+  return at;
+}
+
 function makeCounter() {
   const sum = new BigUint64Array(2);
   const uids = new Set<number>();
   const gids = new Set<number>();
   let members = 0;
   let device: string | undefined;
+  let tooLong: string | undefined;
   let newest = { path: '', at: '' };
   return {
     add(record: Buffer): void {
@@ -65,6 +76,8 @@ function makeCounter() {
       const [type = '', , changedAt = '', , , , uid, gid, , ...words] = record.toString('utf8').split(' ');
       if (type !== 's') members += 1;
       if (type === 'b' || type === 'c') device ??= words.join(' ');
+      if (record.length > longestPath && record.length - pathAt(record) > longestPath)
+        tooLong ??= words.join(' ').slice(0, 200);
       uids.add(Number(uid));
       gids.add(Number(gid));
       if (Number(changedAt) > Number(newest.at)) newest = { path: words.join(' ') || '.', at: changedAt };
@@ -75,6 +88,7 @@ function makeCounter() {
       uids: [...uids].sort((a, b) => a - b),
       gids: [...gids].sort((a, b) => a - b),
       device,
+      tooLong,
       newest: newest.at === '' ? undefined : newest,
     }),
   };

@@ -1,9 +1,9 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { appendFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { streamOf, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
 import { program } from '../../pipeline/programs.ts';
 import { mountTmpfs, whyNoTmpfs } from '../../storage/filesystem/tmpfs.ts';
@@ -224,6 +224,82 @@ test('a tar that only says that it succeeded does not empty the folder', async (
   );
   await expect(restoring).rejects.toMatchObject({ code: 'ToolFailed' });
   expect(await instance.fingerprint()).toEqual(before);
+});
+
+test('a tar that leaves something out makes no backup', async () => {
+  await writeFile(join(instance.path, 'omitted'), 'x');
+  const programs = { tar: program('tar-that-omits.sh') };
+  const omitting = await makeFolder({ programs, inRoot: instance.root, name: 'other' });
+  await expect(takeBackup(omitting.engine, instance.connection)).rejects.toMatchObject({
+    code: 'ToolFailed',
+    message: 'tar reported success, but wrote 1 of 2 files and folders.',
+  });
+});
+
+test('a path that tar can read but not make again is refused, one a byte shorter is restored', async () => {
+  const steps = 'for i in $(seq 40); do mkdir $0 && cd $0 || exit; done';
+  const deepen = (name: string) =>
+    run('sh', ['-c', `cd "$1" && { ${steps}; } && touch "$2"`, 'n'.repeat(100), instance.path, name]);
+  await deepen('x'.repeat(53));
+  const { bytes, source } = await takeBackup(instance.engine, instance.connection);
+  const before = await instance.fingerprint();
+  await instance.engine.restore(instance.connection, streamOf(bytes), ticketFor(source), never);
+  expect(await instance.fingerprint()).toEqual(before);
+  await run('rm', ['-r', join(instance.path, 'n'.repeat(100))]);
+  await deepen('x'.repeat(54));
+  await expect(instance.engine.backUp(instance.connection, never)).rejects.toMatchObject({
+    code: 'InstanceRefused',
+    message: expect.stringMatching(/^The folder holds a path too long to be restored: nnn/),
+  });
+  const { warnings } = await instance.engine.probe(instance.connection, never);
+  expect(warnings.join()).toContain('too long to be restored');
+});
+
+test.runIf(isRoot && calls)(
+  `a file with more attributes than a restore takes fails the backup, not the restore${notRoot}`,
+  async () => {
+    await using disk = await mountTmpfs('64m');
+    const rich = await makeFolder({ inRoot: disk.mountPoint });
+    await writeFile(join(rich.path, 'rich'), '');
+    const script = `my $v = "x" x 65000; for (1..140) { my $n = "trusted.$_"; exit 1 if syscall($ARGV[1] + 0, $ARGV[0], $n, $v, length $v, 0) }`;
+    await run('perl', ['-e', script, join(rich.path, 'rich'), String(calls?.[0])]);
+    await expect(takeBackup(rich.engine, rich.connection)).rejects.toMatchObject({
+      code: 'InstanceRefused',
+      message: expect.stringContaining('more than 8 MiB'),
+    });
+  },
+);
+
+test.runIf(isRoot)(
+  `a worker that is not root gives nobody its rights with what it restores${notRoot}`,
+  async () => {
+    await writeFile(join(instance.path, 'program'), 'x');
+    await run('chown', ['12345:54321', join(instance.path, 'program')]);
+    await chmod(join(instance.path, 'program'), 0o6755);
+    const { bytes, source } = await takeBackup(instance.engine, instance.connection);
+    const notAsRoot = vi.spyOn(process, 'getuid').mockReturnValue(4711);
+    try {
+      const { engine, connection } = instance;
+      const { notKept } = await engine.restore(connection, streamOf(bytes), ticketFor(source), never);
+      expect(notKept.join()).toContain('no file is setuid or setgid');
+    } finally {
+      notAsRoot.mockRestore();
+    }
+    const { mode, uid } = await stat(join(instance.path, 'program'));
+    expect({ mode: mode & 0o7777, uid }).toEqual({ mode: 0o755, uid: 0 });
+  },
+);
+
+test('folders that may not be exchanged are told as such, with what to do', async () => {
+  const programs = { perl: program('perl-without-the-right.sh') };
+  const held = await makeFolder({ programs, inRoot: instance.root, name: 'other' });
+  const { bytes, source } = await takeBackup(held.engine, held.connection);
+  const restoring = held.engine.restore(held.connection, streamOf(bytes), ticketFor(source), never);
+  await expect(restoring).rejects.toMatchObject({
+    code: 'InstanceRefused',
+    message: 'The restore failed (EACCES).',
+    hint: expect.any(String),
+  });
 });
 
 test('another tar than that of GNU is refused', async () => {

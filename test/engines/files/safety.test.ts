@@ -54,6 +54,7 @@ describe('connections', () => {
       '/srv//shop',
       '/srv/a\nb',
       '/srv/a\0b',
+      '/srv/.forestay-restore-x',
     ]) {
       expect(refusal({ path }), path).toBe('BadRequest');
     }
