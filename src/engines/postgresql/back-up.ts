@@ -10,6 +10,7 @@ import { translateError, translating } from './errors.ts';
 import { applicationName } from './names.ts';
 import { dumpInParallel } from './parallel-dump.ts';
 import { type Session, withSession } from './session.ts';
+import { settingsForTools } from './settings.ts';
 import { watchForStall } from './stall.ts';
 import { findToolsets, majorOf, type Toolset, toolPath, toolsToDump } from './tools.ts';
 
@@ -29,7 +30,7 @@ export async function backUp(
   signal: AbortSignal,
 ): Promise<BackupSource> {
   const toolsets = await findToolsets(options.folders, signal);
-  const { details, tools, databaseBytes } = await withSession(
+  const { details, tools, databaseBytes, settings } = await withSession(
     target,
     { signal, applicationName },
     (session) => translating('The database cannot be backed up', () => examine(session, toolsets)),
@@ -44,7 +45,7 @@ export async function backUp(
   if (jobs > 1) {
     // Compressed, and without indexes, it takes less as a rule.
     const neededBytes = databaseBytes / 2;
-    const work = { target, tools, sessions, args, jobs, neededBytes, stallMs: options.stallMs };
+    const work = { target, tools, sessions, settings, args, jobs, neededBytes, stallMs: options.stallMs };
     const { stream, archiveBytes } = await dumpInParallel(work, signal);
     return {
       ...facts,
@@ -58,7 +59,7 @@ export async function backUp(
   const knownAtTheEnd: { archiveBytes?: number } = {};
   return {
     ...facts,
-    stream: await dump({ target, tools, sessions, ...options }, signal, (bytes) => {
+    stream: await dump({ target, tools, sessions, settings, ...options }, signal, (bytes) => {
       knownAtTheEnd.archiveBytes = bytes;
     }),
     mediaType: 'application/vnd.postgresql.dump',
@@ -71,10 +72,7 @@ export async function backUp(
 /** What pg_dump is told in every form. */
 const args = ['--no-password', '--no-subscriptions', `--lock-wait-timeout=${lockWaitMs}`];
 
-async function examine(
-  session: Session,
-  toolsets: readonly Toolset[],
-): Promise<{ details: Details; tools: Toolset; databaseBytes: number }> {
+async function examine(session: Session, toolsets: readonly Toolset[]): Promise<Examined> {
   // Not the sizes of the tables, which are only told with a lock on each.
   const [server] = await session.query<{ version: string; bytes: string }>(
     "SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes",
@@ -82,7 +80,15 @@ async function examine(
   const tools = toolsToDump(toolsets, majorOf(server?.version ?? ''));
   await refuseHiddenRows(session);
   const details = await readDetails(session, tools.version);
-  return { tools, details, databaseBytes: Number(server?.bytes) };
+  const settings = await settingsForTools(session);
+  return { tools, details, databaseBytes: Number(server?.bytes), settings };
+}
+
+interface Examined {
+  readonly details: Details;
+  readonly tools: Toolset;
+  readonly databaseBytes: number;
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** pg_dump would fail on such tables too (it sets row_security off), only later and less clearly. */
@@ -107,14 +113,15 @@ interface DumpWork extends BackUpOptions {
   readonly target: Target;
   readonly tools: Toolset;
   readonly sessions: string;
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 async function dump(
-  { target, tools, sessions, stallMs }: DumpWork,
+  { target, tools, sessions, settings, stallMs }: DumpWork,
   signal: AbortSignal,
   onEnd: (bytes: number) => void,
 ): Promise<Readable> {
-  const environment = await openToolEnvironment(target, { applicationName: sessions });
+  const environment = await openToolEnvironment(target, { applicationName: sessions, settings });
   const watch = watchForStall({ target, sessions, tool: 'pg_dump', stallMs, signal });
   const source = spawnSource(toolPath(tools, 'pg_dump'), ['--format=custom', '--compress=0', ...args], {
     env: environment.env,

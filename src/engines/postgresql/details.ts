@@ -32,6 +32,8 @@ export const DetailsSchema = Type.Object({
   tablespaces: Type.Array(Type.String()),
   /** What only a superuser can create again. */
   superuserOnly: Type.Array(Type.String()),
+  /** `lc_monetary`, where there are columns of type money: the locale in which they are written. */
+  moneyLocale: Type.Optional(Type.String()),
   /** Missing in backups from before there was another form than `custom`. */
   format: Type.Optional(Type.Enum([...archiveFormats])),
   /** How large the archive is outside of the store, in bytes; known when it is complete. */
@@ -56,21 +58,34 @@ export async function readDetails(session: Session, toolVersion: string): Promis
   const [database] = await session.query<
     Omit<
       Details,
-      'owners' | 'grantees' | 'extensions' | 'tablespaces' | 'superuserOnly' | 'toolVersion' | 'format'
-    >
+      | 'moneyLocale'
+      | 'owners'
+      | 'grantees'
+      | 'extensions'
+      | 'tablespaces'
+      | 'superuserOnly'
+      | 'toolVersion'
+      | 'format'
+    > & { moneyLocale: string | null }
   >(
     `SELECT d.datname AS database, pg_get_userbyid(d.datdba) AS owner, pg_encoding_to_char(d.encoding) AS encoding,
             d.datcollate AS collate, d.datctype AS ctype,
             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS "localeProvider",
             current_setting('server_version') AS "serverVersion", pg_get_userbyid(10) AS "bootstrapRole",
             to_regnamespace('public') IS NOT NULL AS "publicSchema",
-            ${relationsSql} AS relations
+            ${relationsSql} AS relations,
+            CASE WHEN ${moneySql} THEN current_setting('lc_monetary') END AS "moneyLocale"
      FROM pg_database d WHERE d.datname = current_database()`,
   );
   if (!database) throw new Error('pg_database does not list the current database');
   const texts = async (sql: string) => (await session.query<{ text: string }>(sql)).map(({ text }) => text);
+  const { moneyLocale, ...facts } = database;
+  const [schemas] = await session.query<{ known: boolean }>(
+    "SELECT to_regclass('pg_publication_namespace') IS NOT NULL AS known",
+  );
   return {
-    ...database,
+    ...facts,
+    ...(moneyLocale === null ? {} : { moneyLocale }),
     toolVersion,
     owners: await texts(ownersSql),
     grantees: await texts(granteesSql),
@@ -78,7 +93,9 @@ export async function readDetails(session: Session, toolVersion: string): Promis
       'SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY 1',
     ),
     tablespaces: await texts(tablespacesSql),
-    superuserOnly: await texts(superuserOnlySql),
+    superuserOnly: await texts(
+      `${superuserOnlySql} ${schemas?.known ? `UNION ${publishedSchemasSql}` : ''} ORDER BY 1`,
+    ),
   };
 }
 
@@ -139,4 +156,30 @@ const superuserOnlySql = `SELECT 'event trigger ' || quote_ident(evtname) AS tex
   UNION ALL SELECT 'function ' || p.oid::regprocedure::text || ' in ' || l.lanname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
     WHERE NOT l.lanpltrusted AND p.prokind <> 'a' AND p.oid >= ${firstNormalOid}
     AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
-  ORDER BY 1`;
+  UNION ALL SELECT 'leakproof function ' || oid::regprocedure::text FROM pg_proc
+    WHERE proleakproof AND oid >= ${firstNormalOid} AND ${notOfExtension('pg_proc')}
+  UNION ALL SELECT 'cast without function from ' || format_type(castsource, NULL) || ' to ' || format_type(casttarget, NULL) FROM pg_cast
+    WHERE castmethod = 'b' AND oid >= ${firstNormalOid} AND ${notOfExtension('pg_cast')}
+  ${[
+    ['operator family', 'pg_opfamily', 'opfname'],
+    ['text search parser', 'pg_ts_parser', 'prsname'],
+    ['text search template', 'pg_ts_template', 'tmplname'],
+    ['access method', 'pg_am', 'amname'],
+  ]
+    .map(
+      ([what, catalogue, name]) =>
+        `UNION ALL SELECT '${what} ' || quote_ident(${name}) FROM ${catalogue} WHERE oid >= ${firstNormalOid} AND ${notOfExtension(catalogue ?? '')}`,
+    )
+    .join(' ')}`;
+
+/** Known from version 15 on. */
+const publishedSchemasSql = `SELECT 'publication ' || quote_ident(pubname) || ' for tables in schema' FROM pg_publication_namespace
+  JOIN pg_publication p ON p.oid = pnpubid`;
+
+function notOfExtension(catalogue: string): string {
+  return `NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '${catalogue}'::regclass AND e.objid = ${catalogue}.oid AND e.deptype = 'e')`;
+}
+
+/** An expression: whether rows may hold money. */
+const moneySql = `(EXISTS (SELECT FROM pg_attribute WHERE attrelid >= ${firstNormalOid} AND atttypid IN ('money'::regtype, 'money[]'::regtype))
+  OR EXISTS (SELECT FROM pg_type WHERE typbasetype IN ('money'::regtype, 'money[]'::regtype)))`;

@@ -19,7 +19,12 @@ const nowhere = '/nonexistent/forestay';
  */
 export async function openToolEnvironment(
   target: Target,
-  options: { readonly applicationName: string; readonly database?: string },
+  options: {
+    readonly applicationName: string;
+    readonly database?: string;
+    /** Of the server, for the sessions of the tools. */
+    readonly settings?: Readonly<Record<string, string>>;
+  },
 ): Promise<ToolEnvironment> {
   const { sslmode, sslrootcert, sslcert, sslkey } = target;
   const files = {
@@ -44,6 +49,8 @@ export async function openToolEnvironment(
     PGSSLKEY: nowhere,
     PGSSLCRL: nowhere,
   };
+  const settings = Object.entries(options.settings ?? {});
+  if (settings.length > 0) env.PGOPTIONS = settings.map(asOption).join(' ');
   // Also where none is needed: what a killed worker left should go with the next task, whichever that is.
   await sweepPrivateFolders();
   let folder: PrivateFolder | undefined;
@@ -60,4 +67,9 @@ export async function openToolEnvironment(
     throw error;
   }
   return { env, close: async () => folder?.remove() };
+}
+
+/** A space or backslash in a value would end it or hide what follows. */
+function asOption([name, value]: readonly [string, string]): string {
+  return `-c ${name}=${value.replace(/[\\\s]/g, '\\$&')}`;
 }

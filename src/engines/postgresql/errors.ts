@@ -74,6 +74,14 @@ const noExtension: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'Install the packages of the missing extensions on the server, then try again.',
 };
+const brokenByOwn: Meaning = {
+  code: 'IncompatibleBackup',
+  hint: 'A function of the backup names things without their schema, and a restore runs with an empty search_path: give it one (ALTER FUNCTION … SET search_path = …) and back up again. docs/engines/postgresql.md says how to rescue this backup ("Backups that do not load"). Nothing was changed.',
+};
+const brokenRows: Meaning = {
+  code: 'IncompatibleBackup',
+  hint: 'Rows of the backup break a constraint that is in it, too. docs/engines/postgresql.md says how to rescue it ("Backups that do not load"). Nothing was changed.',
+};
 const tooOld: Meaning = {
   code: 'ToolMissing',
   hint: 'Install newer PostgreSQL client tools on the worker, for example: apt-get install postgresql-client-17',
@@ -120,6 +128,8 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     /extension "[^\n]*" is not available|could not open extension control file|could not access file "[^\n]*": No such file/,
     noExtension,
   ],
+  [/ERROR: +(?:[0-9A-Z]{5}: )?(?:function|relation|operator|type) [^\n]* does not exist/, brokenByOwn],
+  [/ERROR: [^\n]*violates [a-z-]+ constraint|could not create unique index/, brokenRows],
   [/lock timeout|being accessed by other users|canceling statement due to statement timeout/, busy],
   [/permission denied|must be (owner|superuser|member)|must be able to SET ROLE|Must be superuser/, noRight],
   [

@@ -74,12 +74,15 @@ export async function hasMaintenance(
 /** Drops a database with everybody in it; does nothing where it is not there. */
 export async function dropDatabase(session: Session, name: string): Promise<void> {
   const quoted = `"${name.replaceAll('"', '""')}"`;
-  const [server] = await session.query<{ number: number; exists: boolean }>(
+  const [server] = await session.query<{ number: number; exists: boolean; isTemplate: boolean }>(
     `SELECT current_setting('server_version_num')::int AS number,
+            EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate) AS "isTemplate",
             EXISTS (SELECT FROM pg_database WHERE datname = $1) AS exists`,
     [name],
   );
   if (!server?.exists) return;
+  // A template cannot be dropped.
+  if (server.isTemplate) await session.query(`ALTER DATABASE ${quoted} IS_TEMPLATE false`);
   if (server.number >= 130000) {
     await session.query(`DROP DATABASE IF EXISTS ${quoted} WITH (FORCE)`);
     return;

@@ -14,6 +14,8 @@ export interface ParallelDumpOptions {
   readonly tools: Toolset;
   /** What the server shall list the sessions as. */
   readonly sessions: string;
+  /** Of the server, for these sessions. */
+  readonly settings: Readonly<Record<string, string>>;
   /** Of pg_dump, whatever the format. */
   readonly args: readonly string[];
   readonly jobs: number;
@@ -45,10 +47,10 @@ export async function dumpInParallel(
 
 async function dumpInto(
   spool: Spool,
-  { target, tools, sessions, args, jobs, stallMs }: ParallelDumpOptions,
+  { target, tools, sessions, settings, args, jobs, stallMs }: ParallelDumpOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const environment = await openToolEnvironment(target, { applicationName: sessions });
+  const environment = await openToolEnvironment(target, { applicationName: sessions, settings });
   const watch = watchForStall({ target, sessions, tool: 'pg_dump', stallMs, signal });
   let size = 0;
   const look = async () => {

@@ -3,6 +3,7 @@ import type { RestoreTicket } from '../engine.ts';
 import { type Details, parseDetails } from './details.ts';
 import { type Place, readPlace, reasonForInPlace } from './place.ts';
 import type { Session } from './session.ts';
+import { settingsForTools } from './settings.ts';
 import { majorOf, type Toolset, toolsToRestore } from './tools.ts';
 
 /** How a restore will be done, decided before anything is touched. */
@@ -16,6 +17,8 @@ export interface Plan {
   readonly roles: ReadonlySet<string>;
   /** Further arguments of pg_restore. */
   readonly args: readonly string[];
+  /** Of the server, for the sessions of the tools. */
+  readonly settings: Readonly<Record<string, string>>;
   /** What is known to be lost, a sentence each. */
   readonly notKept: readonly string[];
 }
@@ -27,7 +30,7 @@ export async function planRestore(
   toolsets: readonly Toolset[],
   canReachMaintenance: boolean,
 ): Promise<Plan> {
-  const { details, place, onlyHere } = await assertCompatible(session, source);
+  const { details, place, onlyHere, otherVersions } = await assertCompatible(session, source);
   const tools = toolsToRestore(toolsets, majorOf(place.serverVersion), majorOf(details.toolVersion));
   await refuseSubscriptions(session);
   const inPlace = reasonForInPlace(place) !== undefined || !canReachMaintenance || onlyHere.length > 0;
@@ -50,7 +53,26 @@ export async function planRestore(
     direct: !inPlace && rolesAreFine && roles.has(details.bootstrapRole) && !speaksTooNew,
     roles,
     args,
-    notKept: [...notKept, ...(await slots(session))],
+    settings: { ...(await settingsForTools(session)), ...settingsFor(details, place) },
+    notKept: [
+      ...notKept,
+      ...otherVersions,
+      ...(await otherLocale(session, details)),
+      ...(await slots(session)),
+    ],
+  };
+}
+
+function settingsFor(
+  { moneyLocale, superuserOnly }: Details,
+  { isSuperuser }: Place,
+): Record<string, string> {
+  return {
+    ...(moneyLocale === undefined ? {} : { lc_monetary: moneyLocale }),
+    // An event trigger must not stop what comes after it in the archive. They are only restored by a superuser.
+    ...(isSuperuser && superuserOnly.some((thing) => thing.startsWith('event trigger '))
+      ? { session_replication_role: 'replica' }
+      : {}),
   };
 }
 
@@ -58,7 +80,7 @@ export async function planRestore(
 export async function assertCompatible(
   session: Session,
   source: RestoreTicket['source'],
-): Promise<{ details: Details; place: Place; onlyHere: readonly string[] }> {
+): Promise<Compatible> {
   const details = parseDetails(source.details);
   const place = await readPlace(session);
   const [from, to] = [majorOf(details.serverVersion), majorOf(place.serverVersion)];
@@ -72,9 +94,36 @@ export async function assertCompatible(
     );
   }
   refuseSuperuserOnly(details, place);
-  const { missing, onlyHere } = await readExtensions(session, details, place);
+  const { missing, onlyHere, otherVersions } = await readExtensions(session, details, place);
   refuseMissing(missing);
-  return { details, place, onlyHere };
+  await refuseUnknownMoney(session, details);
+  return { details, place, onlyHere, otherVersions };
+}
+
+interface Compatible {
+  readonly details: Details;
+  readonly place: Place;
+  /** Extensions that the role could not create, and that are there. */
+  readonly onlyHere: readonly string[];
+  /** Extensions that will have another version than in the backup, a sentence each. */
+  readonly otherVersions: readonly string[];
+}
+
+/** Read in another locale than they were written in, amounts of money are others, or none. */
+async function refuseUnknownMoney(session: Session, { moneyLocale }: Details): Promise<void> {
+  if (moneyLocale === undefined) return;
+  try {
+    await session.query("SELECT set_config('lc_monetary', $1, true)", [moneyLocale]);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '22023') throw error;
+    throw new ForestayError(
+      'IncompatibleBackup',
+      `The backup has columns of type money, written in the locale ${moneyLocale}, which the server does not know.`,
+      {
+        hint: 'Install the locale on the machine of the server (locale-gen), restart the server, then try again.',
+      },
+    );
+  }
 }
 
 function refuseSuperuserOnly(details: Details, place: Place): void {
@@ -104,21 +153,24 @@ async function readExtensions(
   session: Session,
   details: Details,
   place: Place,
-): Promise<{ missing: string[]; onlyHere: string[] }> {
+): Promise<{ missing: string[]; onlyHere: string[]; otherVersions: string[] }> {
   const rows = await session.query<{
     name: string;
     available: boolean;
     installed: boolean;
+    was: string;
+    version: string | null;
     restricted: boolean;
   }>(
-    `SELECT n.name, a.name IS NOT NULL AS available, e.extname IS NOT NULL AS installed,
+    `SELECT n.name, a.name IS NOT NULL AS available, e.extname IS NOT NULL AS installed, n.was,
+            a.default_version AS version, 
             coalesce(v.superuser AND NOT coalesce((to_jsonb(v) ->> 'trusted')::boolean, false), false) AS restricted
-     FROM unnest($1::text[]) AS n(name)
+     FROM unnest($1::text[], $2::text[]) AS n(name, was)
        LEFT JOIN pg_available_extensions a ON a.name = n.name
        LEFT JOIN pg_available_extension_versions v ON v.name = n.name AND v.version = a.default_version
        LEFT JOIN pg_extension e ON e.extname = n.name
      WHERE n.name <> 'plpgsql'`,
-    [details.extensions.map(({ name }) => name)],
+    [details.extensions.map(({ name }) => name), details.extensions.map(({ version }) => version)],
   );
   const creatable = (row: (typeof rows)[number]) => row.available && (place.isSuperuser || !row.restricted);
   const problems = rows.filter((row) => !creatable(row));
@@ -127,6 +179,12 @@ async function readExtensions(
       .filter((row) => !row.installed)
       .map((row) => (row.available ? `${row.name} (only for superusers)` : row.name)),
     onlyHere: problems.filter((row) => row.installed).map(({ name }) => name),
+    otherVersions: rows
+      .filter((row) => creatable(row) && row.version !== row.was)
+      .map(
+        ({ name, was, version }) =>
+          `The extension ${name} has version ${version} now; in the backup it had ${was}.`,
+      ),
   };
 }
 
@@ -140,6 +198,22 @@ function refuseMissing(missing: readonly string[]): void {
     },
   );
 }
+
+/** Of the database that a restore builds anew: that of the one it replaces. */
+async function otherLocale(session: Session, details: Details): Promise<string[]> {
+  const [here] = await session.query<{ encoding: string; collate: string; ctype: string }>(
+    `SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype
+     FROM pg_database WHERE datname = current_database()`,
+  );
+  return (['encoding', 'collate', 'ctype'] as const)
+    .filter((key) => here !== undefined && here[key] !== details[key])
+    .map(
+      (key) =>
+        `The database keeps its ${words[key]}, ${here?.[key]}; the backup is of one with ${details[key]}.`,
+    );
+}
+
+const words = { encoding: 'encoding', collate: 'order of sorting', ctype: 'classes of characters' } as const;
 
 /** Where one of them is not there for this role, everything goes to the tablespace of the database. */
 async function tablespaces(

@@ -248,7 +248,11 @@ async function withTools(
   load: (options: LoadOptions) => Promise<void>,
 ): Promise<void> {
   const { applicationName: sessions, target, archive, stallMs, signal } = work;
-  const environment = await openToolEnvironment(target, { applicationName: sessions, database });
+  const environment = await openToolEnvironment(target, {
+    applicationName: sessions,
+    database,
+    settings: plan.settings,
+  });
   const watch = watchForStall({ target, sessions, tool: 'pg_restore', stallMs, signal });
   try {
     const { tools, args } = plan;

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { abortError } from '../../pipeline/abort.ts';
 import type { Target } from './connection.ts';
 import { isTlsError, translateError } from './errors.ts';
+import { settingsSql } from './settings.ts';
 
 /** A session of our own at the server. */
 export interface Session {
@@ -92,7 +93,7 @@ async function connect(target: Target, options: SessionOptions, useTls: boolean)
   options.signal.addEventListener('abort', stop, { once: true });
   try {
     await client.connect();
-    await client.query(trustedNamesOnly);
+    await client.query(`${trustedNamesOnly}; ${settingsSql}`);
     return client;
   } catch (error) {
     destroy(client);
