@@ -9,6 +9,7 @@ import { openToolEnvironment } from './environment.ts';
 import { translateError, translating } from './errors.ts';
 import { applicationName } from './names.ts';
 import { dumpInParallel } from './parallel-dump.ts';
+import { readUnqualifiedFunctions } from './search-path.ts';
 import { type Session, withSession } from './session.ts';
 import { settingsForTools } from './settings.ts';
 import { watchForStall } from './stall.ts';
@@ -79,6 +80,7 @@ async function examine(session: Session, toolsets: readonly Toolset[]): Promise<
   );
   const tools = toolsToDump(toolsets, majorOf(server?.version ?? ''));
   await refuseHiddenRows(session);
+  await refuseUnqualifiedFunctions(session);
   const details = await readDetails(session, tools.version);
   const settings = await settingsForTools(session);
   return { tools, details, databaseBytes: Number(server?.bytes), settings };
@@ -105,6 +107,20 @@ async function refuseHiddenRows(session: Session): Promise<void> {
     `Row-level security hides rows from this role, so a backup would lack them: ${rows.map(({ name }) => name).join(', ')}.`,
     {
       hint: 'Give the role BYPASSRLS, or back up with the owner of the tables where row security is not forced, or with a superuser.',
+    },
+  );
+}
+
+/** Such a backup would be done and could not be restored. */
+async function refuseUnqualifiedFunctions(session: Session): Promise<void> {
+  const functions = await readUnqualifiedFunctions(session);
+  const [first] = functions;
+  if (first === undefined) return;
+  throw new ForestayError(
+    'InstanceRefused',
+    `A restore would fail with functions that name things without their schema: ${functions.slice(0, 5).join(', ')}.`,
+    {
+      hint: `They are called by indexes, generated columns, checks or materialised views, which are built without a search_path. Give each one: ALTER FUNCTION ${first} SET search_path = …`,
     },
   );
 }

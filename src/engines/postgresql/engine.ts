@@ -37,6 +37,8 @@ export function createPostgresqlEngine(options: PostgresqlEngineOptions = {}): E
       'Subscriptions and slots of logical replication.',
       'The rows of foreign tables, and passwords of user mappings that the connecting role may not see.',
       'The rows of unlogged tables, where the server is a standby.',
+      'What was changed about extensions: their owners, their functions, rows of their tables that they do not mark for dumps; a restore takes the version the server has now.',
+      'Indexes that are not valid (left by CREATE INDEX CONCURRENTLY that failed).',
       'Statistics of the planner: the server collects them again after a restore.',
     ],
     tools: async (signal) => reportTools(await findToolsets(folders, signal)),

@@ -129,7 +129,7 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     noExtension,
   ],
   [/ERROR: +(?:[0-9A-Z]{5}: )?(?:function|relation|operator|type) [^\n]* does not exist/, brokenByOwn],
-  [/ERROR: [^\n]*violates [a-z-]+ constraint|could not create unique index/, brokenRows],
+  [/ERROR: [^\n]*violates [a-z -]+ constraint|could not create unique index/, brokenRows],
   [/lock timeout|being accessed by other users|canceling statement due to statement timeout/, busy],
   [/permission denied|must be (owner|superuser|member)|must be able to SET ROLE|Must be superuser/, noRight],
   [

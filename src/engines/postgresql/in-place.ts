@@ -59,6 +59,21 @@ BEGIN
   FOREACH statement IN ARRAY coalesce(statements, '{}') LOOP
     EXECUTE statement;
   END LOOP;
+  -- public stays, so it must be made what a new one is: a dump has only what differs from that.
+  IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public' AND pg_has_role(nspowner, 'USAGE')) THEN
+    COMMENT ON SCHEMA public IS 'standard public schema';
+    FOR item IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+        FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a WHERE n.nspname = 'public' LOOP
+      EXECUTE format('REVOKE ALL ON SCHEMA public FROM %s CASCADE', item.grantee);
+    END LOOP;
+    -- What its first owner had, who was the grantor, its owner has.
+    FOR item IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' WHEN a.grantor THEN n.nspowner::regrole::text ELSE a.grantee::regrole::text END AS grantee,
+          a.privilege_type AS privilege
+        FROM pg_init_privs i JOIN pg_namespace n ON n.oid = i.objoid CROSS JOIN LATERAL aclexplode(i.initprivs) a
+        WHERE i.classoid = 'pg_namespace'::regclass AND n.nspname = 'public' LOOP
+      EXECUTE format('GRANT %s ON SCHEMA public TO %s', item.privilege, item.grantee);
+    END LOOP;
+  END IF;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_has_role(lomowner, 'USAGE');
   -- Default privileges would be added to what the dump says of the new objects.
   FOR item IN SELECT d.defaclrole::regrole AS role, n.nspname,

@@ -3,6 +3,7 @@ import type { Target } from './connection.ts';
 import { translating } from './errors.ts';
 import { applicationName } from './names.ts';
 import { readPlace, reasonForInPlace } from './place.ts';
+import { readUnqualifiedFunctions } from './search-path.ts';
 import { withSession } from './session.ts';
 import { findToolsets, majorOf, toolsToDump } from './tools.ts';
 
@@ -29,6 +30,12 @@ export async function probe(target: Target, folders: readonly string[], signal: 
       if (hidden > 0) {
         warnings.push(
           `Row-level security hides rows of ${hidden} tables from this role, so backups will fail. Give it BYPASSRLS.`,
+        );
+      }
+      const functions = await readUnqualifiedFunctions(session);
+      if (functions.length > 0) {
+        warnings.push(
+          `Functions name things without their schema, so backups will fail, since their restores would: ${functions.slice(0, 5).join(', ')}. ALTER FUNCTION … SET search_path = …`,
         );
       }
       if (triggers > 0 && !place.isSuperuser) {
