@@ -11,8 +11,8 @@ import { applicationName } from './names.ts';
 import { dumpInParallel } from './parallel-dump.ts';
 import { readUnqualifiedFunctions } from './search-path.ts';
 import { type Session, withSession } from './session.ts';
-import { settingsForTools } from './settings.ts';
 import { watchForStall } from './stall.ts';
+import { settingsForTools } from './tool-settings.ts';
 import { findToolsets, majorOf, type Toolset, toolPath, toolsToDump } from './tools.ts';
 
 /** How long pg_dump waits for a table that somebody locked exclusively. */

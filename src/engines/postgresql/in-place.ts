@@ -34,7 +34,9 @@ BEGIN
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') LOOP
     EXECUTE format('DROP SCHEMA %I CASCADE', item.nspname);
   END LOOP;
-  SELECT array_agg(format('DROP %s IF EXISTS %s CASCADE', i.type, i.identity)) INTO statements FROM (
+  -- Two kinds have another name there than in SQL.
+  SELECT array_agg(format('DROP %s IF EXISTS %s CASCADE', CASE i.type WHEN 'statistics object' THEN 'statistics'
+      WHEN 'foreign-data wrapper' THEN 'foreign data wrapper' ELSE i.type END, i.identity)) INTO statements FROM (
     SELECT 'pg_class'::regclass::oid AS classid, oid, relnamespace AS namespace, relowner AS owner FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
     UNION ALL SELECT 'pg_type'::regclass, t.oid, typnamespace, typowner FROM pg_type t

@@ -3,7 +3,7 @@ import type { RestoreTicket } from '../engine.ts';
 import { type Details, parseDetails } from './details.ts';
 import { type Place, readPlace, reasonForInPlace } from './place.ts';
 import type { Session } from './session.ts';
-import { settingsForTools } from './settings.ts';
+import { settingsForTools } from './tool-settings.ts';
 import { majorOf, type Toolset, toolsToRestore } from './tools.ts';
 
 /** How a restore will be done, decided before anything is touched. */

@@ -1,5 +1,3 @@
-import type { Session } from './session.ts';
-
 /**
  * Settings that owners give to roles and databases for the sake of their programs, and what they must be for ours: time limits
  * would end the work of hours, and with array_nulls off a restored NULL in an array is the text "NULL".
@@ -14,18 +12,11 @@ const needed: Readonly<Record<string, string>> = {
   transaction_timeout: '0',
 };
 
-const neededSql = `(VALUES ${Object.entries(needed)
+/** As a table of names and values. */
+export const neededSql = `(VALUES ${Object.entries(needed)
   .map(([name, value]) => `('${name}', '${value}')`)
   .join(', ')}) AS n(name, value)`;
 
 /** Makes them so in the session it is run in. Not every server knows all of them. */
 export const settingsSql = `SELECT set_config(s.name, n.value, false) FROM ${neededSql}
   JOIN pg_settings s ON s.name = n.name WHERE s.setting <> n.value`;
-
-/** Those that sessions of the role begin with otherwise. Names and values, for `openToolEnvironment`. */
-export async function settingsForTools(session: Session): Promise<Record<string, string>> {
-  const rows = await session.query<{ name: string; value: string }>(
-    `SELECT n.name, n.value FROM ${neededSql} JOIN pg_settings s ON s.name = n.name WHERE s.reset_val <> n.value`,
-  );
-  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
-}

@@ -163,6 +163,21 @@ test('a restore in place takes back what was granted and said of the schema publ
   expect(await instance.fingerprint()).toEqual(before);
 });
 
+test('a restore in place empties the schema public of everything that can be in it', async () => {
+  const instance = await open('no createdb');
+  await instance.asRole(`CREATE TABLE pairs (a integer, b integer); CREATE STATISTICS of_pairs ON a, b FROM pairs;
+    CREATE DOMAIN small AS integer CHECK (VALUE < 9); CREATE TYPE pair AS (a small, b text); CREATE TYPE reals AS RANGE (subtype = float8);
+    CREATE TABLE typed OF pair; CREATE COLLATION plain FROM "C"; CREATE SEQUENCE numbers; CREATE VIEW seen AS SELECT * FROM pairs;
+    CREATE FUNCTION same(pair, pair) RETURNS boolean LANGUAGE sql AS 'SELECT ($1).a = ($2).a';
+    CREATE OPERATOR === (LEFTARG = pair, RIGHTARG = pair, FUNCTION = same, COMMUTATOR = ===, NEGATOR = !==);
+    CREATE PROCEDURE nothing() LANGUAGE sql AS ''; CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer);
+    CREATE TEXT SEARCH DICTIONARY words (TEMPLATE = simple); CREATE TEXT SEARCH CONFIGURATION plain (COPY = simple);
+    CREATE MATERIALIZED VIEW kept AS SELECT * FROM seen`);
+  const before = await instance.fingerprint();
+  await restore(instance, await takeBackup(engine, instance.connection));
+  expect(await instance.fingerprint()).toEqual(before);
+});
+
 test('more of what only superusers can create is refused before anything is done', async () => {
   const source = await open('superuser');
   await source.asRole(`CREATE SCHEMA published; CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA published;
