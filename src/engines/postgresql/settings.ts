@@ -18,5 +18,4 @@ export const neededSql = `(VALUES ${Object.entries(needed)
   .join(', ')}) AS n(name, value)`;
 
 /** Makes them so in the session it is run in. Not every server knows all of them. */
-export const settingsSql = `SELECT set_config(s.name, n.value, false) FROM ${neededSql}
-  JOIN pg_settings s ON s.name = n.name WHERE s.setting <> n.value`;
+export const settingsSql = `SELECT set_config(n.name, n.value, false) FROM ${neededSql} WHERE current_setting(n.name, true) <> n.value`;
