@@ -89,10 +89,13 @@ test(`promises 1 to 4: ${rounds} backups and ${rounds} restores in bad weather (
 const hardRounds = Math.ceil(rounds / 4);
 
 test(`promises 1 to 4: ${hardRounds} backups where hardly a request comes through: those that fail say why`, {
-  timeout: 60_000 + hardRounds * 20_000,
+  timeout: 60_000 + 6 * hardRounds * 20_000,
 }, async () => {
-  const ends = await goThrough(hardRounds, [0.6, 0.9, 0.97]);
-  expect(Object.keys(ends)).toContainEqual(expect.stringMatching(/^backup failed Store/));
+  // Now and then all of them come through in the end: then there is nothing to be told, and it goes on.
+  const told: string[] = [];
+  for (let runs = 0; runs < 6 && !told.some((end) => end.startsWith('backup failed Store')); runs++)
+    told.push(...Object.keys(await goThrough(hardRounds, [0.6, 0.9, 0.97])));
+  expect(told).toContainEqual(expect.stringMatching(/^backup failed Store/));
 });
 
 /** So many backups, and a restore of each that is done; resolves with how often the tasks ended in which way. */

@@ -74,6 +74,11 @@ const noExtension: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'Install the packages of the missing extensions on the server, then try again.',
 };
+/** Tables are locked only when their turn comes. */
+const changedMeanwhile: Meaning = {
+  code: 'InstanceBusy',
+  hint: 'Something was dropped or renamed while the backup was made: try again when nobody changes tables.',
+};
 const brokenByOwn: Meaning = {
   code: 'IncompatibleBackup',
   hint: 'A function of the backup names things without their schema, and a restore runs with an empty search_path: give it one (ALTER FUNCTION … SET search_path = …) and back up again. docs/engines/postgresql.md says how to rescue this backup ("Backups that do not load"). Nothing was changed.',
@@ -128,8 +133,6 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     /extension "[^\n]*" is not available|could not open extension control file|could not access file "[^\n]*": No such file/,
     noExtension,
   ],
-  [/ERROR: +(?:[0-9A-Z]{5}: )?(?:function|relation|operator|type) [^\n]* does not exist/, brokenByOwn],
-  [/ERROR: [^\n]*violates [a-z -]+ constraint|could not create unique index/, brokenRows],
   [/lock timeout|being accessed by other users|canceling statement due to statement timeout/, busy],
   [/permission denied|must be (owner|superuser|member)|must be able to SET ROLE|Must be superuser/, noRight],
   [
@@ -142,20 +145,28 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
   ],
 ];
 
+const missing = /ERROR: +(?:[0-9A-Z]{5}: )?(?:function|relation|operator|type) [^\n]* does not exist/;
+/** What tells other things of a tool that reads a database than of one that builds it. */
+const textsOfDump: typeof texts = [[missing, changedMeanwhile]];
+const textsOfRestore: typeof texts = [
+  [missing, brokenByOwn],
+  [/ERROR: [^\n]*violates [a-z -]+ constraint|could not create unique index/, brokenRows],
+];
+
 /** Codes of Node's TLS: a failed handshake, or a certificate that is not trusted. */
 export function isTlsError(code: string): boolean {
   return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO)/.test(code);
 }
 
-function byText(text: string): Meaning | undefined {
+function byText(text: string, more: typeof texts = []): Meaning | undefined {
   // Loss of the connection comes last in the list, but what it ended with is at the end of what a tool says.
-  return texts.find(([pattern]) => pattern.test(text))?.[1];
+  return [...texts, ...more].find(([pattern]) => pattern.test(text))?.[1];
 }
 
 function translateTool(error: ForestayError, exit: ChildExit, what: string): ForestayError {
-  const found = byText(exit.stderr);
-  const said = oneLine(withoutData(exit.stderr)).slice(-600);
   const [tool] = error.message.split(' ');
+  const found = byText(exit.stderr, tool === 'pg_dump' ? textsOfDump : textsOfRestore);
+  const said = oneLine(withoutData(exit.stderr)).slice(-600);
   // The cause is not the error itself, whose message has all that the tool said.
   if (!found) return new ForestayError('ToolFailed', `${tool} ${exit.message}: ${said}`, { cause: exit });
   return new ForestayError(found.code, `${what}: ${said}`, { hint: found.hint, cause: exit });

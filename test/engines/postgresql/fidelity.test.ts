@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, expect, inject, test } from 'vitest';
+import pg from 'pg';
+import { afterEach, expect, inject, test, vi } from 'vitest';
 import { createPostgresqlEngine } from '../../../src/engines/postgresql/engine.ts';
 import { streamOf, type TakenBackup, takeBackup, ticketFor } from '../../contract/engine-contract.ts';
-import { runSql, withDatabase } from '../../support/postgres-client.ts';
+import { clientConfig, runSql, withDatabase } from '../../support/postgres-client.ts';
 import { makePostgresInstance, type PostgresInstance, type Rights } from './instance.ts';
 
 /** What people do to databases and roles that pg_dump and pg_restore do not expect. */
@@ -41,6 +42,27 @@ test.for(['owner', 'no createdb'] as const)(
     await engine.undo?.discard(instance.connection, ticket.id, never);
   },
 );
+
+test('a table that is dropped before its turn comes ends a backup as one to be tried again', async () => {
+  const instance = await open('owner');
+  await instance.asRole('CREATE TABLE going (a int)');
+  const holder = new pg.Client(clientConfig(withDatabase(adminUrl, instance.database)));
+  await holder.connect();
+  try {
+    await holder.query('BEGIN');
+    await holder.query('LOCK TABLE going IN ACCESS EXCLUSIVE MODE');
+    const backup = takeBackup(engine, instance.connection).catch((error: unknown) => error);
+    const isWaitedFor = async () =>
+      (await holder.query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'going'::regclass"))
+        .rowCount === 1;
+    await vi.waitUntil(isWaitedFor, { timeout: 20_000, interval: 50 });
+    await holder.query('DROP TABLE going');
+    await holder.query('COMMIT');
+    expect(await backup).toMatchObject({ code: 'InstanceBusy', retryable: true });
+  } finally {
+    await holder.end();
+  }
+});
 
 test('a database that is a template is restored, and what was replaced can be discarded and put back', async () => {
   const instance = await open('owner');
