@@ -3,8 +3,8 @@ import type { RivalTool } from './rival.ts';
 
 /**
  * What Forestay does on the way from an engine to a store, and back, made of standard programs: digests of the plaintext and
- * of the stored bytes, zstd at level 1, AES-256-CTR, and the file on the disk. Where Forestay is as fast as these and both are
- * slower than the engine's tool alone, it is the processor that cannot do more.
+ * of the stored bytes, zstd at level 1, AES-256-CTR, and the file on the disk. A yardstick for what these steps cost on a
+ * machine, not the least that they can cost: between programs, bytes are copied more often than within one.
  */
 
 /** For people. */
