@@ -98,7 +98,7 @@ const otherTriggers: Meaning = {
 };
 const sameName: Meaning = {
   code: 'IncompatibleBackup',
-  hint: 'The backup has tables whose names differ only in capitals, which this server takes for one (lower_case_table_names). Restore it into one that does not. Nothing was changed.',
+  hint: 'Either somebody made a table meanwhile: then try again. Or the backup has tables whose names differ only in capitals, which this server takes for one (lower_case_table_names): then restore it into one that does not. Nothing was changed.',
 };
 /** Tables are locked only while their rows are read. */
 const changedMeanwhile: Meaning = {

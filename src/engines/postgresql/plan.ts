@@ -163,7 +163,7 @@ async function readExtensions(
     restricted: boolean;
   }>(
     `SELECT n.name, a.name IS NOT NULL AS available, e.extname IS NOT NULL AS installed, n.was,
-            a.default_version AS version, 
+            a.default_version AS version,
             coalesce(v.superuser AND NOT coalesce((to_jsonb(v) ->> 'trusted')::boolean, false), false) AS restricted
      FROM unnest($1::text[], $2::text[]) AS n(name, was)
        LEFT JOIN pg_available_extensions a ON a.name = n.name
